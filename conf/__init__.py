@@ -1,0 +1,1 @@
+"""Hydra configuration, packaged so that the installed console script finds it."""

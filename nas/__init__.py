@@ -1,0 +1,1 @@
+"""Search, and what follows from it: profiles, studies, fronts, exports."""

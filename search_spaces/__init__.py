@@ -1,0 +1,1 @@
+"""What can be built: plain immutable values, no torch."""
