@@ -1,0 +1,49 @@
+"""A learned table of absolute positions (ViT), one row a token, resampled to other grids."""
+
+from __future__ import annotations
+
+import torch
+
+from search_spaces.architecture import OpSetting
+from search_spaces.card import ParameterSpec, PositionCard
+from search_spaces.workload import Kernel, Sizes, elementwise
+from supernet.operators import Position, Weights
+from supernet.position import POSITIONS
+from supernet.tokens import TokenState
+
+
+def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
+    return (
+        ParameterSpec(
+            name="table",
+            shape=lambda s: (s.grid_h, s.grid_w, s.width),
+            init="normal",
+            rule="grid",
+        ),
+        ParameterSpec(name="special", shape=lambda s: (s.special, s.width), init="normal"),
+    )
+
+
+def _kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
+    size = sizes.all_tokens * sizes.width
+    return [elementwise("add", 2 * size, weights=size, live=2 * size)]
+
+
+@POSITIONS.register
+class Table(Position):
+    """``x + table``; the special tokens have rows of their own."""
+
+    card = PositionCard(
+        name="table",
+        summary="learned absolute positions, one row a token",
+        source="ViT",
+        parameters=_parameters,
+        kernels=_kernels,
+    )
+
+    def forward(self, state: TokenState, w: Weights, setting: OpSetting) -> TokenState:
+        """See ``Position.forward``."""
+        table_ND = w["table"].flatten(0, 1)
+        if state.special:
+            table_ND = torch.cat([w["special"], table_ND])
+        return state.but(x_BND=state.x_BND + table_ND)

@@ -1,0 +1,1 @@
+"""Training of a supernet: which members, which losses, the loop, checkpoints."""

@@ -1,0 +1,12 @@
+"""Transitions between stages, one file each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search_spaces.registry import Registry
+
+if TYPE_CHECKING:
+    from supernet.operators import Transition
+
+TRANSITIONS: Registry[Transition] = Registry("transition", "supernet.transition")
