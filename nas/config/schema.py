@@ -1,0 +1,136 @@
+"""The schema of a run. Every key states its kind, its unit and what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nas.config.fields import identity, resumable, section
+from nas.hardware.profile import HardwareConfig
+
+
+@dataclass
+class DataConfig:
+    """Which images, at which size, split how."""
+
+    name: str = identity("digits", "source of the images: digits, folder or a plug-in")
+    path: str | None = identity(None, "folder of the images, for sources that read files")
+    image_size: int = identity(16, "side of the square input, px")
+    channels: int | None = identity(1, "1 grey, 3 RGB, 4 RGBA; null: as the files, all alike")
+    fit: str = identity("crop", "crop (short side, then centre), stretch or pad to a square")
+    mirror: bool = identity(False, "may training flip images left to right")
+    padding: str = identity("zeros", "what augmentation moves in: zeros, border or reflection")
+    seed: int = identity(0, "seed of the frozen train/val/test split")
+    val_share: float = identity(0.2, "share held out for ranking, where the data has no val/")
+    test_share: float = identity(0.2, "share held out for the end, where the data has no test/")
+    max_unreadable: float = resumable(0.01, "share of unreadable images that is skipped")
+    max_cache_mb: float = resumable(4096.0, "most memory for decoded images, 10^6 bytes")
+
+
+@dataclass
+class AugmentationConfig:
+    """What training does to an image; each image draws its own values."""
+
+    rotate_deg: float = identity(10.0, "most rotation to either side, degrees")
+    scale: float = identity(0.1, "most growth or shrinkage, as a share of the size")
+    shift: float = identity(0.08, "most shift along each axis, as a share of the side")
+    erase_probability: float = identity(0.1, "share of images that lose a rectangle")
+    erase_area: float = identity(0.15, "most of the image a rectangle covers, as a share")
+
+
+@dataclass
+class TrainingConfig:
+    """How the supernet is trained."""
+
+    epochs: int = identity(40, "passes over the training images")
+    minutes: float | None = identity(None, "stop the schedule after this time; null: by epochs")
+    batch_size: int = identity(128, "images per step")
+    lr: float = identity(2e-3, "peak learning rate")
+    weight_decay: float = identity(0.05, "AdamW's decay")
+    warmup_share: float = identity(0.1, "share of the steps with a rising learning rate")
+    label_smoothing: float = identity(0.1, "weight of the uniform target, [0, 1)")
+    ema_decay: float = identity(0.99, "decay per step of the averaged weights; 0: none")
+    grad_clip: float | None = identity(1.0, "largest norm of the gradient; null: no limit")
+    random_subnets: int = identity(2, "random members per step beside largest and smallest")
+    augmentation: AugmentationConfig = section(AugmentationConfig, "what is done to the images")
+
+
+@dataclass
+class ProfileConfig:
+    """How the hardware is measured."""
+
+    n_torch: int = resumable(60, "subnets measured in torch")
+    n_runtime: int = resumable(30, "subnets measured in the profile's runtime")
+    seconds: float | None = resumable(None, "most time for one profile, s; null: no limit")
+    repeats: int = resumable(20, "timed calls per subnet")
+    warmup: int = resumable(5, "untimed calls before them")
+
+
+@dataclass
+class SearchConfig:
+    """What the search may spend and what it looks for."""
+
+    objectives: list[str] = identity(
+        ["accuracy", "latency_ms", "peak_memory_mb"], "metrics of the front"
+    )
+    trials: int = resumable(300, "evaluations in total, those of earlier starts included")
+    minutes: float | None = resumable(None, "stop after this time; null: by trials")
+    batch_size: int = identity(20, "candidates proposed at once")
+
+
+@dataclass
+class SamplerConfig:
+    """Who proposes candidates."""
+
+    name: str = identity("nsga2", "registered sampler")
+    options: dict[str, Any] = identity({}, "options of that sampler")
+
+
+@dataclass
+class ExecutorConfig:
+    """Where candidates are evaluated."""
+
+    name: str = resumable("ray", "registered executor: ray or in_process")
+    workers: int | None = resumable(None, "evaluating processes; null: one per core")
+    timeout_s: float = resumable(120.0, "one evaluation may take this long, s")
+    retries: int = resumable(2, "how often a failed evaluation is tried again")
+    address: str | None = resumable(None, "Ray cluster to join; null: start a local one")
+
+
+@dataclass
+class FinetuneConfig:
+    """Training of the winner from its inherited weights."""
+
+    epochs: int = resumable(0, "passes over the training images; 0: none")
+
+
+@dataclass
+class ReportConfig:
+    """What the report adds."""
+
+    baselines: bool = resumable(False, "train a DeiT-like net of the winner's latency to compare")
+
+
+@dataclass
+class RunConfig:
+    """Everything one run is asked to do."""
+
+    data: DataConfig = section(DataConfig, "which images")
+    space: dict[str, Any] = identity({}, "the search space, see conf/space/")
+    training: TrainingConfig = section(TrainingConfig, "how the supernet is trained")
+    hardware: dict[str, HardwareConfig] = identity({}, "profiles by name, see conf/hardware/")
+    profile: ProfileConfig = section(ProfileConfig, "how the hardware is measured")
+    search: SearchConfig = section(SearchConfig, "what is searched for")
+    constraints: dict[str, float | None] = identity({}, "hard limits by metric; null: none")
+    sampler: SamplerConfig = section(SamplerConfig, "who proposes candidates")
+    executor: ExecutorConfig = section(ExecutorConfig, "where they are evaluated")
+    finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
+    report: ReportConfig = section(ReportConfig, "what the report adds")
+    seed: int = identity(0, "seed of training and search")
+    device: str = resumable("auto", "torch device for training: auto, cpu, cuda or mps")
+    supernet: str | None = identity(None, "run folder whose trained supernet is searched")
+    out_dir: str = resumable("runs", "folder of all runs")
+    name: str | None = resumable(None, "the run's folder; null: from data, hardware and seed")
+    run: str | None = resumable(None, "a finished run, for commands that read one")
+    by: str | None = resumable(None, "what pick goes by: accuracy or knee; null: the default")
+    progress: bool = resumable(True, "draw progress bars")
