@@ -156,6 +156,10 @@ class AttentionCard(Card):
     shared: tuple[str, ...] = ("q", "k", "v", "o")
     identity: bool = False
 
+    def gives_scores(self, special: int) -> tuple[str, ...]:
+        """The scores it gives with this many special tokens: no class token, no class score."""
+        return tuple(name for name in self.gives if special or name != "class")
+
     def specs(self, setting: OpSetting) -> tuple[ParameterSpec, ...]:
         """All its parameters: the private norm, the shared matrices it uses, its own extras."""
         if self.identity:

@@ -1,0 +1,140 @@
+"""Parameters: allocated from specs, and cut out of shared masters by their rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from search_spaces.card import Init, ParameterSpec
+from search_spaces.workload import Sizes
+
+Cut = Callable[[Tensor], Tensor]
+"""How one parameter comes out of its master: a view, or a resampling of it."""
+
+
+class ParameterGroup(nn.Module):
+    """The parameters of one operator, by name."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], inits: Mapping[str, Init]) -> None:
+        super().__init__()
+        for name, shape in shapes.items():
+            tensor = torch.empty(shape)
+            initialise(tensor, inits[name])
+            self.register_parameter(name, nn.Parameter(tensor))
+
+    @classmethod
+    def of(cls, specs: Iterable[ParameterSpec], sizes: Sizes) -> ParameterGroup:
+        """Parameters of exactly these sizes."""
+        specs = tuple(specs)
+        return cls(
+            {spec.name: spec.shape(sizes) for spec in specs},
+            {spec.name: spec.init for spec in specs},
+        )
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All parameters by name."""
+        return self._parameters  # type: ignore[return-value]  # none of them is None
+
+    def extra_repr(self) -> str:
+        """Names and shapes, for ``print(model)``."""
+        return ", ".join(f"{name}: {tuple(p.shape)}" for name, p in self.named_parameters())
+
+
+def initialise(tensor: Tensor, init: Init) -> None:
+    """Fill a parameter: ``linear`` is a truncated normal of variance 1 / fan-in."""
+    with torch.no_grad():
+        if init == "zeros":
+            tensor.zero_()
+        elif init == "ones":
+            tensor.fill_(1.0)
+        else:
+            fan_in = math.prod(tensor.shape[1:])
+            std = 0.02 if init == "normal" else fan_in**-0.5
+            nn.init.trunc_normal_(tensor, std=std, a=-2 * std, b=2 * std)
+
+
+def master_shapes(
+    uses: Sequence[tuple[ParameterSpec, Sizes]],
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Init]]:
+    """Shapes and initialisation of the masters that can serve all these uses."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    inits: dict[str, Init] = {}
+    for spec, sizes in uses:
+        name = spec.master or spec.name
+        shape = spec.shape(sizes)
+        start = spec.start(sizes) if spec.start else (0,) * len(shape)
+        need = tuple(int(a + b) for a, b in zip(start, shape, strict=True))
+        have = shapes.get(name, (0,) * len(need))
+        shapes[name] = tuple(max(a, b) for a, b in zip(have, need, strict=True))
+        inits.setdefault(name, spec.init)
+    return shapes, inits
+
+
+def make_cut(spec: ParameterSpec, sizes: Sizes, master_shape: tuple[int, ...]) -> Cut | None:
+    """How to cut a parameter of these sizes out of a master; None where it is the whole."""
+    shape = tuple(int(axis) for axis in spec.shape(sizes))
+    if spec.rule == "patch":
+        return _patch_cut(shape, master_shape)
+    if spec.rule == "grid":
+        return _grid_cut(shape, master_shape)
+    if spec.rule == "centre":
+        start = tuple((m - s) // 2 for m, s in zip(master_shape, shape, strict=True))
+    else:
+        start = tuple(map(int, spec.start(sizes))) if spec.start else (0,) * len(shape)
+    if shape == master_shape:
+        return None
+    return _slice_cut(start, shape, master_shape)
+
+
+def _slice_cut(
+    start: tuple[int, ...], shape: tuple[int, ...], master_shape: tuple[int, ...]
+) -> Cut:
+    index = tuple(
+        slice(a, a + size) if (a, size) != (0, whole) else slice(None)
+        for a, size, whole in zip(start, shape, master_shape, strict=True)
+    )
+    while index and index[-1] == slice(None):
+        index = index[:-1]
+    return lambda master: master[index]
+
+
+def _patch_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | None:
+    width, patch, stored = shape[0], shape[-1], master_shape[-1]
+    if patch == stored:
+        return None if shape == master_shape else lambda master: master[:width]
+
+    def cut(master_DCpp: Tensor) -> Tensor:
+        resize = patch_resize_matrix(stored, patch).to(master_DCpp)
+        return (master_DCpp[:width].flatten(2) @ resize.T).unflatten(2, (patch, patch))
+
+    return cut
+
+
+def _grid_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | None:
+    grid, width = shape[:2], shape[2]
+    if grid == master_shape[:2]:
+        return None if shape == master_shape else lambda master: master[..., :width]
+
+    def cut(master_HWD: Tensor) -> Tensor:
+        map_1DHW = master_HWD[..., :width].permute(2, 0, 1)[None]
+        resized = F.interpolate(map_1DHW, size=grid, mode="bicubic", align_corners=False)
+        return resized[0].permute(1, 2, 0)
+
+    return cut
+
+
+@lru_cache(maxsize=64)
+def patch_resize_matrix(stored: int, patch: int) -> Tensor:
+    """The map of patch kernels ``(patch², stored²)`` (FlexiViT, eq. 4), in float64.
+
+    With B the matrix of bilinear resizing stored → patch, kernels map by the pseudo-inverse of
+    its transpose, so that ``⟨B x, ŵ⟩ = ⟨x, w⟩``: exact for patches at least as large as stored.
+    """
+    basis = torch.eye(stored * stored, dtype=torch.float64).view(-1, 1, stored, stored)
+    resized = F.interpolate(basis, size=(patch, patch), mode="bilinear", align_corners=False)
+    return torch.linalg.pinv(resized.flatten(1))
