@@ -1,0 +1,163 @@
+"""One block: a few models in memory, interleaved in time, beside the reference model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.hardware.device import DEVICES
+from nas.hardware.machine import Machine, now
+from nas.hardware.profile import HardwareProfile
+from nas.measurement.drift import smooth
+from nas.measurement.records import Failure, Measurement
+from nas.measurement.slot import MeasurementError, Plan, Slot, time_slot
+from nas.runtimes.base import FloatArray, Prepared, Runtime, UnsupportedModelError
+from search_spaces.architecture import Architecture
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Item = tuple[Architecture, Callable[[], "nn.Module"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A slot of one model with the reference's time beside it; visits are in the order of time."""
+
+    index: int
+    slot: Slot
+    reference_ms: float
+
+
+class Session:
+    """A profile being measured: its runtime, the machine, the reference.
+
+    Args:
+        profile: where and how models run.
+        runtime: what prepares them.
+        plan: how much is measured.
+        seed: of the order within blocks.
+        level_ms: the reference's time that drift is relative to; by default the median of the
+            first block.
+    """
+
+    def __init__(
+        self,
+        profile: HardwareProfile,
+        runtime: Runtime,
+        plan: Plan,
+        seed: int,
+        level_ms: float | None = None,
+    ) -> None:
+        import torch
+
+        from nas.measurement.reference import ReferenceModel
+
+        self.plan = plan
+        self.machine: Machine = DEVICES[profile.device].machine(profile.threads)
+        self.level_ms = level_ms
+        self._profile = profile
+        self._runtime = runtime
+        self._rng = np.random.default_rng(seed)
+        self._example = torch.randn(
+            profile.input_shape, generator=torch.Generator().manual_seed(seed)
+        )
+        self._reference = self._prepare(ReferenceModel(profile.channels, profile.image_size))
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reference.close()
+
+    def measure(self, items: Sequence[Item]) -> tuple[list[Measurement | Failure], int]:
+        """Measure the first of ``items``: as many as ``plan.block_mb`` of weights allow.
+
+        Returns:
+            The rows, and how many items were consumed. An item whose clock failed in most rounds
+            has no row, so that it is tried again another time.
+        """
+        loaded: list[tuple[Architecture, Prepared]] = []
+        rows: list[Measurement | Failure] = []
+        weights_mb, taken = 0.0, 0
+        try:
+            for architecture, build in items:
+                if weights_mb > self.plan.block_mb:
+                    break
+                taken += 1
+                model = build()
+                weights_mb += sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+                try:
+                    loaded.append((architecture, self._prepare(model)))
+                except UnsupportedModelError as error:
+                    rows.append(self._failure(architecture, str(error)))
+            if loaded:
+                rows.extend(self._time(loaded))
+        finally:
+            for _, prepared in loaded:
+                prepared.close()
+        return rows, taken
+
+    def _prepare(self, model: nn.Module) -> Prepared:
+        return self._runtime.prepare(model, self._example, self._profile)
+
+    def _failure(self, architecture: Architecture, reason: str) -> Failure:
+        return Failure(
+            profile=self._profile.key(),
+            digest=architecture.digest(),
+            architecture=architecture.to_dict(),
+            reason=reason,
+            date=now(),
+        )
+
+    def _time(self, loaded: Sequence[tuple[Architecture, Prepared]]) -> list[Measurement]:
+        visits = list(self._visits([prepared for _, prepared in loaded]))
+        smooth_S = smooth(np.array([visit.reference_ms for visit in visits]))
+        if self.level_ms is None and visits:
+            self.level_ms = float(np.median(smooth_S))
+        rows = []
+        for index, (architecture, prepared) in enumerate(loaded):
+            own = [s for s, visit in enumerate(visits) if visit.index == index]
+            if 2 * len(own) > self.plan.rounds:
+                slots = [visits[s].slot for s in own]
+                rows.append(self._row(architecture, prepared.clock, slots, smooth_S[own]))
+        return rows
+
+    def _visits(self, loaded: Sequence[Prepared]) -> Iterator[Visit]:
+        plan = self.plan
+        once = replace(plan, attempts=1)  # the running median deals with a noisy reference
+        for number in range(plan.rounds):
+            warmup_runs = plan.rewarm_runs if number else plan.warmup_runs
+            for index in self._rng.permutation(len(loaded)).tolist():
+                try:
+                    slot = time_slot(loaded[index], plan, warmup_runs)
+                    beside = time_slot(self._reference, once, plan.rewarm_runs, plan.reference_runs)
+                except MeasurementError:
+                    continue  # the clock jumped; the other rounds remain
+                yield Visit(index, slot, beside.min_ms)
+
+    def _row(
+        self, architecture: Architecture, clock: str, slots: list[Slot], reference_R: FloatArray
+    ) -> Measurement:
+        assert self.level_ms is not None
+        return Measurement.of(
+            architecture,
+            slots,
+            (reference_R / self.level_ms).tolist(),
+            self.plan.max_relative_iqr,
+            profile=self._profile.key(),
+            reference_ms=float(np.mean(reference_R)),
+            reference_level_ms=self.level_ms,
+            clock=clock,
+            date=now(),
+            machine=self.machine.to_dict(),
+        )

@@ -1,0 +1,124 @@
+"""Peak memory of a forward pass, from the allocator's own events: exact and repeatable.
+
+Unlike the resident set of the process, it sees 200 KB, and it sees the same every time.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RUNTIME = "torch_eager"
+_MB = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """Memory of one forward pass, in 10^6 bytes.
+
+    Attributes:
+        weights_mb: parameters and buffers.
+        peak_activation_mb: most bytes alive at a time, input included, weights excluded.
+        runtime: where it was measured.
+        batch: images of the pass.
+    """
+
+    weights_mb: float
+    peak_activation_mb: float
+    runtime: str
+    batch: int
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Weights + peak live bytes."""
+        return self.weights_mb + self.peak_activation_mb
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the sum included."""
+        return asdict(self) | {"peak_memory_mb": self.peak_memory_mb}
+
+
+def measure_peak_memory(model: nn.Module, example: Tensor) -> PeakMemory:
+    """Weights and peak activations of ``model`` on images ``example`` (B, C, H, W)."""
+    held = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in held.values())
+    return PeakMemory(
+        weights_mb=weights / _MB,
+        peak_activation_mb=measure_peak_activation_mb(model, example),
+        runtime=RUNTIME,
+        batch=len(example),
+    )
+
+
+def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:
+    """Peak live bytes of one forward pass in torch eager on the processor, in 10^6 bytes.
+
+    Counted are the input and everything torch's allocator hands out during the pass, from which
+    what is freed again is subtracted at once. Memory that existed before (weights, other
+    tensors) is not counted, nor is its release. Scratch space inside a matrix product, which
+    does not come from torch's allocator, is invisible.
+
+    Args:
+        model: maps images to logits; run in eval mode.
+        example: images (B, C, H, W).
+    """
+    import torch
+    from torch.autograd import profiler
+
+    # Otherwise the profiler's library prints about the GPUs it looks for.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    model.eval()
+    collecting = gc.isenabled()
+    with torch.inference_mode():
+        model(example)  # buffers that are created once, on first use, are not the pass's own
+        gc.disable()  # garbage of before must not be freed in the middle
+        try:
+            # ``torch.profiler.profile`` gives the same events but takes seconds to start.
+            with profiler.profile(profile_memory=True, use_kineto=True) as profile:
+                logits = model(example)
+        finally:
+            if collecting:
+                gc.enable()
+    del logits
+    assert profile.kineto_results is not None
+    events = _allocations(profile.kineto_results.experimental_event_tree())
+    return (example.numel() * example.element_size() + peak_bytes(events)) / _MB
+
+
+def peak_bytes(events: Iterable[tuple[int, int]]) -> int:
+    """Most bytes alive at a time.
+
+    Args:
+        events: (address, bytes) in the order of time; negative bytes free the address. A release
+            of an address that was never allocated here concerns memory of before: left out.
+    """
+    live: dict[int, int] = {}
+    now = peak = 0
+    for address, size in events:
+        if size >= 0:
+            live[address] = size
+            now += size
+            peak = max(peak, now)
+        else:
+            now -= live.pop(address, 0)
+    return peak
+
+
+def _allocations(tree: Iterable[Any]) -> list[tuple[int, int]]:
+    """The allocator's events on the processor, in the order of time."""
+    found = [event for event in _flatten(tree) if event.name == "[memory]"]
+    found.sort(key=lambda event: event.start_time_ns)
+    fields = [event.extra_fields for event in found]
+    return [(field.ptr, field.alloc_size) for field in fields if field.device.type == "cpu"]
+
+
+def _flatten(tree: Iterable[Any]) -> Iterator[Any]:
+    for event in tree:
+        yield event
+        yield from _flatten(event.children)

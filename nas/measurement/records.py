@@ -1,0 +1,169 @@
+"""Measurements as data: one row per model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nas.measurement.slot import Slot
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Latency of one architecture on one profile.
+
+    Every figure but those in ``slots`` is corrected for drift: a slot's raw time is divided by
+    the drift of its moment.
+
+    Attributes:
+        profile: ``HardwareProfile.key()``.
+        digest: key of the architecture.
+        architecture: the architecture as plain data.
+        latency_ms: median over the rounds of each round's median: what is reported.
+        floor_ms: median over the rounds of each round's minimum: steadier on a busy machine.
+        min_ms: fastest run of all.
+        p90_ms: median over the rounds of each round's 90th percentile.
+        iqr_ms: median over the rounds of each round's interquartile range.
+        n: timed runs of all rounds.
+        noisy: whether more than half of the rounds stayed noisy in spite of repeats.
+        slots: raw statistics of each round.
+        drifts: speed of the machine at each round: reference / its level; 1.02 = 2 % slower.
+        reference_ms: the reference model's mean time beside the rounds.
+        reference_level_ms: what drift is relative to: the reference's time when the file began.
+        clock: what was read, see ``Prepared.clock``.
+        date: UTC, ISO 8601.
+        machine: description of the computer, see ``Machine``.
+    """
+
+    profile: str
+    digest: str
+    architecture: Mapping[str, Any]
+    latency_ms: float
+    floor_ms: float
+    min_ms: float
+    p90_ms: float
+    iqr_ms: float
+    n: int
+    noisy: bool
+    slots: tuple[Slot, ...]
+    drifts: tuple[float, ...]
+    reference_ms: float
+    reference_level_ms: float
+    clock: str
+    date: str
+    machine: Mapping[str, Any]
+
+    def rounds_ms(self, statistic: str) -> list[float]:
+        """The corrected figure of each round; ``statistic`` is ``latency`` or ``floor``."""
+        name = {"latency": "median_ms", "floor": "min_ms"}[statistic]
+        pairs = zip(self.slots, self.drifts, strict=True)
+        return [getattr(slot, name) / drift for slot, drift in pairs]
+
+    def provenance(self) -> dict[str, Any]:
+        """What must stand beside the latency wherever it is shown."""
+        return {
+            "source": "measured",
+            "profile": self.profile,
+            "statistic": "median",
+            "clock": self.clock,
+            "n": self.n,
+            "iqr_ms": self.iqr_ms,
+            "p90_ms": self.p90_ms,
+            "date": self.date,
+            "machine": dict(self.machine),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the JSON line."""
+        return {"schema": SCHEMA_VERSION, "kind": "measurement", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Measurement:
+        """The inverse of ``to_dict``.
+
+        Raises:
+            UserError: the row was written by a version that means something else by it.
+        """
+        values = dict(data)
+        if values.pop("schema", None) != SCHEMA_VERSION or values.pop("kind", "") != "measurement":
+            raise UserError(f"measurement row: schema is not {SCHEMA_VERSION}")
+        try:
+            values["slots"] = tuple(Slot.from_dict(slot) for slot in values["slots"])
+            values["drifts"] = tuple(values["drifts"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"measurement row: a field is missing or unknown: {error}") from error
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        slots: Iterable[Slot],
+        drifts: Iterable[float],
+        max_relative_iqr: float,
+        **context: Any,
+    ) -> Measurement:
+        """Combine the rounds of one model.
+
+        Args:
+            architecture: what was measured.
+            slots: raw statistics of each round.
+            drifts: drift of each round.
+            max_relative_iqr: above it a round counts as noisy.
+            context: the remaining fields.
+        """
+        kept, factors = tuple(slots), np.array(list(drifts), dtype=np.float64)
+
+        def middle(name: str) -> float:
+            return float(np.median([getattr(slot, name) for slot in kept] / factors))
+
+        noisy = sum(slot.relative_iqr > max_relative_iqr for slot in kept)
+        return cls(
+            digest=architecture.digest(),
+            architecture=architecture.to_dict(),
+            latency_ms=middle("median_ms"),
+            floor_ms=middle("min_ms"),
+            min_ms=float(min([slot.min_ms for slot in kept] / factors)),
+            p90_ms=middle("p90_ms"),
+            iqr_ms=middle("iqr_ms"),
+            n=sum(slot.n for slot in kept),
+            noisy=2 * noisy > len(kept),
+            slots=kept,
+            drifts=tuple(factors.tolist()),
+            **context,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An architecture that the profile's runtime cannot run.
+
+    Attributes:
+        profile: ``HardwareProfile.key()``.
+        digest: key of the architecture.
+        architecture: the architecture as plain data.
+        reason: one line.
+        date: UTC, ISO 8601.
+    """
+
+    profile: str
+    digest: str
+    architecture: Mapping[str, Any]
+    reason: str
+    date: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the JSON line."""
+        return {"schema": SCHEMA_VERSION, "kind": "failure", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Failure:
+        """The inverse of ``to_dict``."""
+        return cls(**{key: data[key] for key in data if key not in ("schema", "kind")})

@@ -1,0 +1,1 @@
+"""How a model is run and timed. One file per runtime."""

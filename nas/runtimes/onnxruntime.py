@@ -1,0 +1,103 @@
+"""ONNX Runtime on the processor, fp32."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.hardware.profile import HardwareProfile
+from nas.runtimes.base import (
+    RUNTIMES,
+    Prepared,
+    Runtime,
+    UnsupportedModelError,
+    clock_for,
+    time_runs,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class PreparedSession(Prepared):
+    """An inference session with its images."""
+
+    def __init__(self, session: Any, images: npt.NDArray[np.float32], threads: int) -> None:
+        self.clock = clock_for(threads)
+        self._session = session
+        self._feed = {session.get_inputs()[0].name: images}
+
+    def run(self) -> None:
+        self._session.run(None, self._feed)
+
+    def output(self) -> npt.NDArray[np.float32]:
+        logits: npt.NDArray[np.float32] = self._session.run(None, self._feed)[0]
+        return logits
+
+    def durations_ms(self, runs: int) -> list[float]:
+        return time_runs(self.run, runs, self.clock)
+
+    def close(self) -> None:
+        self._session = None
+        self._feed = {}
+
+
+def open_session(model_bytes: bytes, threads: int) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the processor.
+
+    Args:
+        model_bytes: a serialised ONNX model.
+        threads: threads within an operator; operators follow each other, as on a device that
+            serves one request at a time.
+
+    Raises:
+        UnsupportedModelError: ONNX Runtime refuses the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # warnings tell of graph clean-ups nobody can act on
+    try:
+        return onnxruntime.InferenceSession(
+            model_bytes, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its exception classes are private
+        raise UnsupportedModelError(f"onnxruntime: {_one_line(error)}") from error
+
+
+@RUNTIMES.register
+class OnnxRuntime(Runtime):
+    """The exported graph, fused and run by ONNX Runtime."""
+
+    name = "onnxruntime"
+    summary = "ONNX Runtime on the processor"
+    devices = ("cpu",)
+    precisions = ("fp32",)
+    needs_onnx = True
+    unsupported_ops = frozenset()
+
+    def unavailable(self) -> str | None:
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "the package onnxruntime is not installed"
+        return None
+
+    def prepare(self, model: nn.Module, example: Tensor, profile: HardwareProfile) -> Prepared:
+        from nas.export.onnx import trace_to_onnx
+
+        try:
+            model_bytes = trace_to_onnx(model, example)
+        except Exception as error:  # the exporter raises whatever the operator at fault raises
+            raise UnsupportedModelError(f"ONNX export: {_one_line(error)}") from error
+        session = open_session(model_bytes, profile.threads)
+        return PreparedSession(session, example.detach().numpy(), profile.threads)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
