@@ -48,6 +48,7 @@ def names(kind: str) -> list[str]:
 def members(kind: str) -> Iterator[tuple[str, str]]:
     """Name and one-line summary of each member of ``kind``."""
     for member in registry(kind):
-        card = getattr(member, "card", member)
-        summary = getattr(card, "summary", None) or (type(member).__doc__ or "").partition("\n")[0]
+        summary = getattr(getattr(member, "card", member), "summary", None)
+        if summary is None:  # objectives say it in parts
+            summary = f"{member.title}, {member.direction}"
         yield member.name, str(summary)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from nas.config.registries import names
+from nas.config.registries import names, registry
 from nas.config.schema import RunConfig
 from nas.config.store import to_dict
 from search_spaces.errors import UserError, bad_value, unknown_name
@@ -119,6 +119,7 @@ def _check_shares(config: RunConfig) -> None:
 def _check_names(config: RunConfig) -> None:
     _check_member("data.name", config.data.name, "data")
     _check_member("sampler.name", config.sampler.name, "sampler")
+    _check_options(config)
     _check_member("executor.name", config.executor.name, "executor")
     if not config.hardware:
         raise bad_value("hardware", "[]", "at least one profile, e.g. hardware=cpu")
@@ -147,6 +148,13 @@ def _check_metrics(config: RunConfig) -> None:
         top = 1.0 if name == "accuracy" else math.inf
         if limit is not None and not (0 < limit < math.inf and limit <= top):
             raise bad_value(f"constraints.{name}", limit, allowed)
+
+
+def _check_options(config: RunConfig) -> None:
+    # Options are read by the sampler's own schema, here only so that they fail before the work.
+    from nas.samplers import read_options
+
+    read_options(registry("sampler")[config.sampler.name].options, config.sampler.options)
 
 
 def _check_member(path: str, name: str, kind: str) -> None:

@@ -64,8 +64,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     for index in range(smaller):
         term = term * (discordant - index) // (index + 1)
         tail += term
-    # One integer division, rounded once; 2 ** discordant alone would overflow a float.
-    return min(1.0, 2 * tail / 2**discordant)
+    # One integer division, rounded once: as floats both would overflow.
+    return min(1.0, 2 * tail / (1 << discordant))
 
 
 def tied(first: Sequence[bool], second: Sequence[bool], level: float = 0.05) -> bool:

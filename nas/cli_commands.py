@@ -1,0 +1,137 @@
+"""The commands there are: one line each, and where the work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One word after ``formfinder``.
+
+    Attributes:
+        name: the word.
+        summary: one line.
+        usage: what follows the word.
+        target: ``module:function``, imported when the command is called.
+        details: what a user should know before calling it.
+        examples: whole command lines.
+        sections: which parts of the configuration matter to it; none: it takes no overrides.
+    """
+
+    name: str
+    summary: str
+    usage: str
+    target: str
+    details: str
+    examples: tuple[str, ...]
+    sections: tuple[str, ...] = ()
+
+    @property
+    def composes(self) -> bool:
+        """Whether Hydra reads what follows the word."""
+        return bool(self.sections)
+
+
+_RESUME = """The same command prints the result of a finished run and continues an
+interrupted one; a larger budget (search.trials, search.minutes) continues a
+finished one. RUN, a run folder, stands for all keys that it began with."""
+
+_TRAIN = ("data", "space", "training", "seed", "device")
+_PLACE = ("out_dir", "name", "progress")
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command(
+            name="run",
+            summary="the whole job: train, profile, search, verify, export",
+            usage="[RUN] [key=value ...]",
+            target="nas.pipeline:run",
+            details=_RESUME,
+            examples=(
+                "formfinder run",
+                "formfinder run data=folder data.path=photos",
+                "formfinder run constraints.latency_ms=2.0 seed=1",
+                "formfinder run -m seed=0,1,2",
+            ),
+            sections=(
+                *_TRAIN,
+                *("hardware", "profile", "search", "constraints", "sampler", "executor"),
+                *("finetune", "report", *_PLACE),
+            ),
+        ),
+        Command(
+            name="train",
+            summary="train the supernet only",
+            usage="[RUN] [key=value ...]",
+            target="nas.pipeline:train",
+            details=_RESUME,
+            examples=("formfinder train training.epochs=80",),
+            sections=(*_TRAIN, *_PLACE),
+        ),
+        Command(
+            name="profile",
+            summary="measure sampled networks on the hardware, fit the predictors",
+            usage="[RUN] [key=value ...]",
+            target="nas.pipeline:profile",
+            details="Needs no trained weights. Measurements already taken are kept.",
+            examples=("formfinder profile hardware=cpu_torch",),
+            sections=("data", "space", "hardware", "profile", "seed", *_PLACE),
+        ),
+        Command(
+            name="search",
+            summary="search with the trained weights and the fitted predictors",
+            usage="[RUN] [key=value ...]",
+            target="nas.pipeline:search",
+            details=_RESUME
+            + "\nsupernet=RUN searches again, for another profile say, with the weights and\n"
+            "the accuracies that RUN already has.",
+            examples=(
+                "formfinder search runs/digits-cpu-s0 search.trials=600",
+                "formfinder search supernet=runs/digits-cpu-s0 hardware=cpu_torch",
+            ),
+            sections=(
+                *("supernet", "hardware", "search", "constraints", "sampler", "executor"),
+                *("seed", *_PLACE),
+            ),
+        ),
+        Command(
+            name="export",
+            summary="write best.json, weights, ONNX and the report of a searched run",
+            usage="[RUN] [key=value ...]",
+            target="nas.pipeline:export",
+            details="Evaluates the exported model once on the test images.",
+            examples=("formfinder export runs/digits-cpu-s0 report.baselines=true",),
+            sections=("finetune", "report", "device", *_PLACE),
+        ),
+        Command(
+            name="pick",
+            summary="choose another member of a finished front and export it",
+            usage="RUN [by=accuracy|knee] [constraints.METRIC=LIMIT ...]",
+            target="nas.pipeline:pick",
+            details="Searches nothing. The chosen model is evaluated once on the test images.",
+            examples=(
+                "formfinder pick runs/digits-cpu-s0 constraints.latency_ms=1.5",
+                "formfinder pick runs/digits-cpu-s0 by=accuracy",
+            ),
+            sections=("by", "constraints", "device", "progress"),
+        ),
+        Command(
+            name="list",
+            summary="what there is to choose from: attention types, samplers, ...",
+            usage="[KIND]",
+            target="nas.cli_list:list_members",
+            details="Plug-ins of FORMFINDER_PLUGINS and of installed packages are included.",
+            examples=("formfinder list", "formfinder list attention"),
+        ),
+        Command(
+            name="describe",
+            summary="an architecture or a run, layer by layer",
+            usage="ARCH.json | best.json | RUN",
+            target="nas.cli_describe:describe",
+            details="Shows tokens, parameters and multiply-adds of each layer.",
+            examples=("formfinder describe runs/digits-cpu-s0",),
+        ),
+    )
+}

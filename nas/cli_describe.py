@@ -1,0 +1,31 @@
+"""``formfinder describe``: finds what is meant and hands it to the pipeline."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from search_spaces.errors import UserError, nearest
+
+
+def describe(args: Sequence[str]) -> None:
+    """Print an architecture or a run.
+
+    Args:
+        args: what followed ``describe``: one file or one run folder.
+
+    Raises:
+        UserError: nothing or too much was named, or it does not exist.
+    """
+    if len(args) != 1:
+        given = " ".join(args) or "nothing"
+        raise UserError(f"describe: {given!r}: allowed is one ARCH.json, best.json or run folder")
+    path = Path(args[0]).expanduser()
+    if not path.exists():
+        parent = path.parent
+        beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+        close = nearest(path.name, beside)
+        hint = f"; did you mean {str(parent / close)!r}?" if close else ""
+        raise UserError(f"describe: {args[0]!r}: no such file or run folder{hint}")
+    importlib.import_module("nas.pipeline").describe(path)
