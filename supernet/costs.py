@@ -1,0 +1,323 @@
+"""Costs of whole gene matrices: parameters, MACs, peak memory, latency features.
+
+A layer's cost depends on few things: where it stands in the space's automaton, and the choices of
+its own genes. Each such combination is priced once, in columns, by the formulas of
+`supernet.workload`; a candidate is then a sum of table rows. B candidates, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from search_spaces.automaton import DEAD, IntArray
+from search_spaces.space import SearchSpace
+from search_spaces.walk import Trace
+from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
+from supernet.network import head_specs, mlp_specs, special_specs
+from supernet.workload import (
+    BYTES_FP32,
+    MB,
+    attention_section,
+    head_section,
+    lifted,
+    mlp_section,
+    parameter_count,
+    reduction_section,
+    stage_input,
+    stream,
+)
+
+FloatArray = npt.NDArray[np.float64]
+KINDS = ("linear", "attention", "matmul", "conv", "norm", "other")
+PER_KIND = ("count", "macs", "moved")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of B candidates for one image.
+
+    Attributes:
+        params_B, macs_B: exact counts.
+        peak_elements_B: largest live activations in elements, the input included.
+        features_BF: what a latency predictor learns from, columns named by ``feature_names``.
+        feature_names: F names.
+    """
+
+    params_B: FloatArray
+    macs_B: FloatArray
+    peak_elements_B: FloatArray
+    features_BF: FloatArray
+    feature_names: tuple[str, ...]
+
+    def peak_activation_mb(self, batch: int = 1) -> FloatArray:
+        """Largest live activations of one fp32 forward pass, in 10^6 bytes."""
+        return self.peak_elements_B * (batch * BYTES_FP32 / MB)
+
+    def peak_memory_mb(self, batch: int = 1) -> FloatArray:
+        """Weights and largest live activations of one fp32 forward pass, in 10^6 bytes."""
+        return self.params_B * (BYTES_FP32 / MB) + self.peak_activation_mb(batch)
+
+
+class SpaceCosts:
+    """Prices candidates of one space.
+
+    Args:
+        space: the space.
+        num_classes: outputs of the head.
+    """
+
+    def __init__(self, space: SearchSpace, num_classes: int) -> None:
+        self.space = space
+        self.num_classes = num_classes
+        self._tables = [_LayerTable(self, number) for number in range(len(space.spec.stages))]
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the feature columns."""
+        kinds = [f"{kind}_{what}" for kind in KINDS for what in PER_KIND]
+        spec = self.space.spec
+        mixers = sorted({str(a) for stage in spec.stages for a in stage.attention})
+        reducers = sorted({str(r) for stage in spec.stages for r in stage.reduction})
+        layers = [f"layers_{label}" for label in (*mixers, *reducers)]
+        return (*kinds, *layers, "weights")
+
+    def __call__(self, genes_BG: IntArray) -> Costs:
+        """Costs of candidates; illegal genes are repaired first."""
+        genes, trace = self.space.repair(genes_BG)
+        return self.of_legal(genes, trace)
+
+    def of_legal(self, genes: IntArray, trace: Trace) -> Costs:
+        """Costs of repaired genes with their trace."""
+        sums, peak = self._frame(genes, trace)
+        for number, table in enumerate(self._tables):
+            layer_sums, layer_peak = table.look_up(genes, trace)
+            sums += layer_sums
+            peak = np.maximum(peak, layer_peak)
+            if number:
+                crossing_sums, crossing_peak = self._crossing(genes, trace, number)
+                sums += crossing_sums
+                peak = np.maximum(peak, crossing_peak)
+        spec = self.space.spec
+        image = spec.channels * spec.image_size[0] * spec.image_size[1]
+        return Costs(sums[:, 0], sums[:, 1], peak + image, sums[:, 2:], self.feature_names)
+
+    def row(
+        self, count: int, params: Count, kernels: Sequence[Kernel], labels: Sequence[str] = ()
+    ) -> tuple[FloatArray, FloatArray]:
+        """Table rows ``(count, 2 + F)`` (params, MACs, features), and live peaks ``(count,)``."""
+        names = self.feature_names
+        rows = np.zeros((count, 2 + len(names)))
+        rows[:, 0] = params
+        rows[:, 1] = total(kernels, "macs")
+        for kernel in kernels:
+            kind = kernel.op if kernel.op in KINDS else "other"
+            start = 2 + KINDS.index(kind) * len(PER_KIND)
+            rows[:, start] += np.asarray(kernel.moved) > 0
+            rows[:, start + 1] += kernel.macs
+            rows[:, start + 2] += kernel.moved
+        for label in labels:
+            rows[:, 2 + names.index(f"layers_{label}")] += 1
+        rows[:, -1] = params
+        return rows, np.zeros(count) + peak_live(kernels)
+
+    def geometry_columns(self, nodes: IntArray) -> dict[str, IntArray]:
+        """The geometry part of ``Sizes`` as columns."""
+        table = self._geometry[nodes]
+        names = ("tokens", "special", "grid_h", "grid_w", "merged")
+        return {name: table[:, i] for i, name in enumerate(names)}
+
+    @cached_property
+    def _geometry(self) -> IntArray:
+        rows = []
+        for node in self.space.automaton.nodes:
+            g = node.geometry
+            height, width = g.grid or (0, 0)
+            rows.append((g.tokens, g.special, height, width, int(g.merged)))
+        return np.array(rows, dtype=np.int64)
+
+    def _width(self, genes: IntArray, number: int) -> IntArray:
+        column = self.space.layout.stage_start[number] + 1
+        return np.array(self.space.spec.stages[number].width)[genes[:, column]]
+
+    def _frame(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+        """Embedding, position and head: what every candidate has once."""
+        spec, cards = self.space.spec, self.space.cards
+        entry = Sizes(
+            width=self._width(genes, 0),
+            patch=np.array(spec.patch_size)[genes[:, 0]],
+            channels=spec.channels,
+            image_h=spec.image_size[0],
+            image_w=spec.image_size[1],
+            **self.geometry_columns(trace.start_B),
+        )
+        sums, peak = self._head(genes, trace)
+        for index, setting in enumerate(spec.embedding):
+            rows = np.flatnonzero(genes[:, 1] == index)
+            card, sizes = cards.embedding[setting.op], _take(entry, rows)
+            specs = (*card.parameters(setting), *special_specs(spec.special_tokens))
+            made, live = self.row(
+                len(rows), parameter_count(specs, sizes), card.kernels(sizes, setting)
+            )
+            sums[rows] += made
+            peak[rows] = np.maximum(peak[rows], live)
+        for index, setting in enumerate(spec.position):
+            rows = np.flatnonzero(genes[:, 2] == index)
+            place = cards.position[setting.op]
+            sizes = _take(entry, rows)
+            if place.after_block >= 0:
+                behind = trace.after[0][rows, place.after_block]
+                sizes = sizes.but(**self.geometry_columns(behind))
+            made, live = self.row(
+                len(rows),
+                parameter_count(place.parameters(setting), sizes),
+                lifted(place.kernels(sizes, setting), stream(sizes)),
+            )
+            sums[rows] += made
+            peak[rows] = np.maximum(peak[rows], live)
+        return sums, peak
+
+    def _head(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+        number = len(self.space.spec.stages) - 1
+        last = Sizes(
+            width=self._width(genes, number), **self.geometry_columns(_last_node(trace, number))
+        )
+        params = 2 * last.width + parameter_count(head_specs(self.num_classes), last)
+        return self.row(len(genes), params, head_section(last, self.num_classes))
+
+    def _crossing(
+        self, genes: IntArray, trace: Trace, number: int
+    ) -> tuple[FloatArray, FloatArray]:
+        spec, cards = self.space.spec, self.space.cards
+        left = self.geometry_columns(_last_node(trace, number - 1))
+        entry = Sizes(
+            width=self._width(genes, number),
+            width_in=self._width(genes, number - 1),
+            grid_in_h=left["grid_h"],
+            grid_in_w=left["grid_w"],
+            **self.geometry_columns(trace.entered[number]),
+        )
+        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
+        peak = np.zeros(len(genes))
+        column = self.space.layout.stage_start[number]
+        for index, setting in enumerate(spec.stages[number].transition):
+            rows = np.flatnonzero(genes[:, column] == index)
+            card, sizes = cards.transition[setting.op], _take(entry, rows)
+            kernels = lifted(card.kernels(sizes, setting), stage_input(sizes))
+            params = parameter_count(card.parameters(setting), sizes)
+            sums[rows], peak[rows] = self.row(len(rows), params, kernels)
+        return sums, peak
+
+
+class _LayerTable:
+    """Priced combinations of (node in front, width, attention, heads, MLP ratio, reduction)."""
+
+    def __init__(self, owner: SpaceCosts, number: int) -> None:
+        self.owner = owner
+        self.number = number
+        self.stage = owner.space.spec.stages[number]
+        stage = self.stage
+        self.dims = (
+            len(owner.space.automaton.nodes),
+            len(stage.width),
+            len(stage.attention),
+            len(stage.heads),
+            len(stage.mlp_ratio),
+            len(stage.reduction),
+        )
+        self.index = np.full(int(np.prod(self.dims)), DEAD, dtype=np.int64)
+        self.rows = np.zeros((1, 2 + len(owner.feature_names)))  # row 0: an absent layer
+        self.peaks = np.zeros(1)
+
+    def look_up(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+        """Sums over the stage's layers, and the largest of their peaks."""
+        layout, before = self.owner.space.layout, trace.before[self.number]
+        width = genes[:, layout.stage_start[self.number] + 1]
+        sums, peak = np.zeros((len(genes), self.rows.shape[1])), np.zeros(len(genes))
+        for layer in range(before.shape[1]):
+            start = layout.layer_start(self.number, layer)
+            attention, heads, ratio, reduction = genes[:, start : start + 4].T
+            active = before[:, layer] != DEAD
+            codes = np.ravel_multi_index(
+                (np.where(active, before[:, layer], 0), width, attention, heads, ratio, reduction),
+                self.dims,
+            )
+            self._price(np.unique(codes[active]))
+            at = np.where(active, self.index[codes], 0)
+            sums += self.rows[at]
+            peak = np.maximum(peak, self.peaks[at])
+        return sums, peak
+
+    def _price(self, codes: IntArray) -> None:
+        missing = codes[self.index[codes] == DEAD]
+        if len(missing) == 0:
+            return
+        columns = np.stack(np.unravel_index(missing, self.dims), axis=1)
+        rows = np.zeros((len(missing), self.rows.shape[1]))
+        peaks = np.zeros(len(missing))
+        letters = columns[:, 2] * self.dims[5] + columns[:, 5]
+        for letter in np.unique(letters):
+            group = np.flatnonzero(letters == letter)
+            rows[group], peaks[group] = self._formulas(columns[group])
+        self.index[missing] = np.arange(len(self.peaks), len(self.peaks) + len(missing))
+        self.rows = np.concatenate([self.rows, rows])
+        self.peaks = np.concatenate([self.peaks, peaks])
+
+    def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Rows of one (attention, reduction) pair, straight from the cards' formulas."""
+        owner, stage = self.owner, self.stage
+        cards, automaton = owner.space.cards, owner.space.automaton
+        node, width, attention, heads, ratio, reduction = columns.T
+        mixer_setting, reducer_setting = (
+            stage.attention[attention[0]],
+            stage.reduction[reduction[0]],
+        )
+        mixer, reducer = cards.attention[mixer_setting.op], cards.reduction[reducer_setting.op]
+        hidden = np.array([[stage.hidden(w, r) for r in stage.mlp_ratio] for w in stage.width])
+        before = Sizes(
+            width=np.array(stage.width)[width],
+            heads=np.array(stage.heads)[heads] * mixer.has_heads,
+            head_dim=owner.space.spec.head_dim * mixer.has_heads,
+            hidden=hidden[width, ratio],
+            **owner.geometry_columns(node),
+        )
+        behind = automaton.steps[self.number][node, attention, reduction]
+        after = before.but(**owner.geometry_columns(behind))
+        mixing = after if reducer.hook == "before_attention" else before
+        mlp = before if reducer.hook == "between_blocks" else after
+        reduces = reducer_setting.op != "none"
+        special = owner.space.spec.special_tokens
+        wants = reducer.score(mixer.gives_scores(special)) if reduces else None
+        kernels = [
+            *attention_section(mixer, mixer_setting, wants, before, mixing),
+            *(reduction_section(reducer, reducer_setting, before, after) if reduces else ()),
+            *mlp_section(before, mlp),
+        ]
+        params = (
+            parameter_count(mixer.specs(mixer_setting), mixing)
+            + parameter_count(reducer.parameters(reducer_setting), after)
+            + parameter_count(mlp_specs(), mlp)
+        )
+        labels = (str(mixer_setting), str(reducer_setting))
+        return owner.row(len(columns), params, kernels, labels)
+
+
+def _take(sizes: Sizes, rows: IntArray) -> Sizes:
+    """The sizes of some candidates."""
+    taken = {
+        name: value[rows]
+        for name in Sizes.__dataclass_fields__
+        if isinstance(value := getattr(sizes, name), np.ndarray)
+    }
+    return sizes.but(**taken)
+
+
+def _last_node(trace: Trace, number: int) -> IntArray:
+    """The node behind the last active layer of a stage."""
+    after = trace.after[number]
+    depth = (after != DEAD).sum(axis=1)
+    return after[np.arange(len(after)), depth - 1]

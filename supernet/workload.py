@@ -1,0 +1,257 @@
+"""What a network does, in closed form: parameters, MACs, live activations, layer by layer.
+
+The section functions below take sizes that are ints (one architecture) or integer columns (a batch
+of candidates), so `supernet.costs` prices whole gene matrices with the same formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from search_spaces.architecture import Architecture, OpSetting
+from search_spaces.card import AttentionCard, ParameterSpec, ReductionCard
+from search_spaces.workload import Count, Kernel, Sizes, elementwise, linear, peak_live, total
+from supernet.network import ResolvedBlock, ResolvedNetwork, resolve
+
+BYTES_FP32 = 4
+MB = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWork:
+    """One part of a network.
+
+    Attributes:
+        name: its path, as in the extracted model.
+        op: the operator with its parameters.
+        tokens_in, tokens_out: all tokens in front of it and behind it.
+        grid: (height, width) behind it, or None.
+        params: parameters.
+        kernels: its work for one image; ``live`` is absolute here (residual stream included).
+    """
+
+    name: str
+    op: str
+    tokens_in: int
+    tokens_out: int
+    grid: tuple[int, int] | None
+    params: int
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return int(total(self.kernels, "macs"))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The work of a whole network for one image."""
+
+    layers: tuple[LayerWork, ...]
+    input_elements: int
+
+    @property
+    def params(self) -> int:
+        """Number of parameters, exactly that of the extracted model."""
+        return sum(layer.params for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image, by ``COUNTING_RULE``."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All kernels in order of execution."""
+        return tuple(kernel for layer in self.layers for kernel in layer.kernels)
+
+    def peak_activation_mb(self, batch: int = 1) -> float:
+        """Largest live activations of one fp32 forward pass, the input included, in 10^6 bytes."""
+        peak = int(peak_live(self.kernels))
+        return batch * (self.input_elements + peak) * BYTES_FP32 / MB
+
+    def peak_memory_mb(self, batch: int = 1) -> float:
+        """Weights and largest live activations of one fp32 forward pass, in 10^6 bytes."""
+        return self.params * BYTES_FP32 / MB + self.peak_activation_mb(batch)
+
+
+@lru_cache(maxsize=4096)
+def workload(architecture: Architecture, num_classes: int) -> Workload:
+    """The work of one architecture.
+
+    Raises:
+        UserError: the architecture is not legal.
+    """
+    network = resolve(architecture, num_classes)
+    layers = [*_front(network)]
+    index, place = 0, network.position.card.after_block
+    for number, stage in enumerate(network.stages):
+        if number:
+            kernels = lifted(
+                stage.transition.card.kernels(stage.entry, stage.setting), stage_input(stage.entry)
+            )
+            layers.append(
+                _layer(stage.part.path, str(stage.setting), stage.entry, stage.part.specs, kernels)
+            )
+        for block in stage.blocks:
+            layers += _block_layers(block)
+            if index == place:
+                layers.append(_position_layer(network))
+            index += 1
+    layers.append(_head_layer(network))
+    height, width = architecture.image_size
+    return Workload(tuple(layers), architecture.channels * height * width)
+
+
+# -- sections: sizes in (ints or columns), kernels out ----------------------------------------
+
+
+def lifted(kernels: Sequence[Kernel], base: Count) -> list[Kernel]:
+    """The kernels with ``base`` elements more alive: what the rest of the network holds."""
+    return [replace(kernel, live=kernel.live + base) for kernel in kernels]
+
+
+def stream(sizes: Sizes) -> Count:
+    """Elements of the residual stream."""
+    return sizes.all_tokens * sizes.width
+
+
+def stage_input(entry: Sizes) -> Count:
+    """Elements of the residual stream in front of a transition."""
+    return (entry.grid_in_h * entry.grid_in_w + entry.special) * entry.width_in
+
+
+def attention_section(
+    card: AttentionCard, setting: OpSetting, wants: str | None, before: Sizes, mixing: Sizes
+) -> list[Kernel]:
+    """Norm, attention and residual sum. The caller still holds the block's input."""
+    if card.identity:
+        return []
+    x = stream(mixing)
+    kernels = [
+        elementwise("norm", 2 * x, weights=2 * mixing.width, live=x),
+        *card.kernels(mixing, setting, wants),
+        elementwise("add", 3 * x, live=2 * x),
+    ]
+    return lifted(kernels, stream(before))
+
+
+def reduction_section(
+    card: ReductionCard, setting: OpSetting, before: Sizes, after: Sizes
+) -> list[Kernel]:
+    """The token reduction; the block's input and the stream it reduces are alive."""
+    return lifted(card.kernels(before, after, setting), stream(before) * 2)
+
+
+def mlp_section(before: Sizes, mlp: Sizes) -> list[Kernel]:
+    """Norm, MLP and residual sum. The caller still holds the block's input."""
+    x, n, hidden = stream(mlp), mlp.all_tokens, mlp.hidden
+    kernels = [
+        elementwise("norm", 2 * x, weights=2 * mlp.width, live=x),
+        linear(n, mlp.width, hidden, live=x + n * hidden),
+        elementwise("gelu", 2 * n * hidden, live=2 * n * hidden),
+        linear(n, hidden, mlp.width, live=n * hidden + x),
+        elementwise("add", 3 * x, live=2 * x),
+    ]
+    return lifted(kernels, stream(before) + x)
+
+
+def head_section(last: Sizes, num_classes: int) -> list[Kernel]:
+    """Final norm, pooling, classifier."""
+    x = stream(last)
+    kernels = [
+        elementwise("norm", 2 * x, weights=2 * last.width, live=x),
+        elementwise("reduce", x + last.width, live=x + last.width),
+        linear(1, last.width, num_classes, live=x + last.width),
+    ]
+    return lifted(kernels, x)
+
+
+def parameter_count(specs: Sequence[ParameterSpec], sizes: Sizes) -> Count:
+    """Elements of all parameters at these sizes."""
+    count: Count = 0
+    for spec in specs:
+        elements: Count = 1
+        for axis in spec.shape(sizes):
+            elements = elements * axis
+        count = count + elements
+    return count
+
+
+# -- one architecture -------------------------------------------------------------------------
+
+
+def _layer(
+    name: str,
+    op: str,
+    sizes: Sizes,
+    specs: Sequence[ParameterSpec],
+    kernels: Sequence[Kernel],
+    behind: Sizes | None = None,
+) -> LayerWork:
+    behind = behind or sizes
+    grid = (behind.grid_h, behind.grid_w) if behind.grid_h else None
+    return LayerWork(
+        name,
+        op,
+        sizes.all_tokens,
+        behind.all_tokens,
+        grid,
+        int(parameter_count(specs, sizes)),
+        tuple(kernels),
+    )
+
+
+def _front(network: ResolvedNetwork) -> list[LayerWork]:
+    architecture, entry = network.architecture, network.stages[0].entry
+    part = network.embedding_part
+    kernels = network.embedding.card.kernels(entry, architecture.embedding)
+    specs = (*part.specs, *network.tokens_part.specs)
+    layers = [_layer(part.path, str(architecture.embedding), entry, specs, kernels)]
+    if network.position.card.after_block < 0:
+        layers.append(_position_layer(network))
+    return layers
+
+
+def _position_layer(network: ResolvedNetwork) -> LayerWork:
+    part, setting = network.position_part, network.architecture.position
+    kernels = lifted(network.position.card.kernels(part.sizes, setting), stream(part.sizes))
+    return _layer(part.path, str(setting), part.sizes, part.specs, kernels)
+
+
+def _block_layers(block: ResolvedBlock) -> list[LayerWork]:
+    value, path = block.block, block.attention_part.path.rsplit(".", 1)[0]
+    wants = block.wants if value.reduction.op != "none" else None
+    attention = _layer(
+        f"{path}.attention",
+        str(value.attention),
+        block.mixing,
+        block.attention_part.specs,
+        attention_section(block.attention.card, value.attention, wants, block.before, block.mixing),
+    )
+    mlp = _layer(
+        f"{path}.mlp", "mlp", block.mlp, block.mlp_part.specs, mlp_section(block.before, block.mlp)
+    )
+    if value.reduction.op == "none":
+        return [attention, mlp]
+    part = block.reduction_part
+    kernels = reduction_section(block.reduction.card, value.reduction, block.before, block.after)
+    reduction = replace(
+        _layer(part.path, str(value.reduction), block.before, (), kernels, block.after),
+        params=int(parameter_count(part.specs, part.sizes)),
+    )
+    places = {
+        "before_attention": [reduction, attention, mlp],
+        "after_attention": [attention, reduction, mlp],
+        "between_blocks": [attention, mlp, reduction],
+    }
+    return places[block.reduction.card.hook]
+
+
+def _head_layer(network: ResolvedNetwork) -> LayerWork:
+    last = network.stages[-1].blocks[-1].after
+    specs = (*network.norm_part.specs, *network.head_part.specs)
+    return _layer("head", "linear", last, specs, head_section(last, network.num_classes))
