@@ -1,0 +1,25 @@
+"""Where candidates are evaluated: one file per member."""
+
+from nas.executors.executor import (
+    EXECUTORS,
+    Evaluator,
+    EvaluatorFactory,
+    Executor,
+    ExecutorOptions,
+    Opener,
+    Outcome,
+    evaluate_safely,
+    open_executor,
+)
+
+__all__ = [
+    "EXECUTORS",
+    "Evaluator",
+    "EvaluatorFactory",
+    "Executor",
+    "ExecutorOptions",
+    "Opener",
+    "Outcome",
+    "evaluate_safely",
+    "open_executor",
+]

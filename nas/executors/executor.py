@@ -1,0 +1,174 @@
+"""The seam between what is searched and where it is evaluated."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError, bad_value
+from search_spaces.registry import Registry
+
+
+class Evaluator(Protocol):
+    """Holds what evaluations need: weights, decoded images."""
+
+    def evaluate(self, architecture: Architecture) -> Mapping[str, float]:
+        """The paid metrics by name. Equal architectures give equal values in every process."""
+        ...
+
+
+class EvaluatorFactory(Protocol):
+    """A frozen dataclass of plain values (paths, names, numbers) that travels to the workers."""
+
+    def build(self) -> Evaluator:
+        """Load everything; called once in each worker.
+
+        Raises:
+            UserError: what the paths name cannot be used.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one architecture.
+
+    Attributes:
+        architecture: as submitted.
+        values: the metrics, all finite; empty where it failed.
+        error: why it failed, one line; None where it did not.
+        seconds: wall time of the evaluation itself, s.
+    """
+
+    architecture: Architecture
+    values: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    seconds: float = 0.0
+
+
+class Executor(Protocol):
+    """Evaluates architectures, somewhere, in some order."""
+
+    def run(
+        self, architectures: Sequence[Architecture], should_stop: Callable[[], bool]
+    ) -> Iterator[Outcome]:
+        """Evaluate a batch.
+
+        Args:
+            architectures: without duplicates.
+            should_stop: once it says True nothing new is begun; what is in flight is finished.
+
+        Yields:
+            One outcome per evaluated architecture, as they finish. A failed evaluation is an
+            outcome, not an exception.
+
+        Raises:
+            UserError: the evaluators cannot be built or run at all.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free all workers. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorOptions:
+    """How to evaluate. Results do not depend on it.
+
+    Attributes:
+        workers: evaluating processes; None: one per core.
+        timeout_s: one evaluation may take this long, s.
+        retries: how often an evaluation is begun again whose worker died. Errors and time-outs
+            are not retried: they would come again.
+        address: a Ray cluster to join; None: start a local one.
+        threads: threads of each worker.
+    """
+
+    workers: int | None = None
+    timeout_s: float = 120.0
+    retries: int = 2
+    address: str | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise bad_value("executor.workers", self.workers, "1 or more, or null")
+        if not (self.timeout_s > 0 and math.isfinite(self.timeout_s)):
+            raise bad_value("executor.timeout_s", self.timeout_s, "a time above 0, s")
+        if self.retries < 0:
+            raise bad_value("executor.retries", self.retries, "0 or more")
+        if self.threads < 1:
+            raise bad_value("executor.threads", self.threads, "1 or more")
+
+
+class Opener(Protocol):
+    """What an executor's file registers: a way to open one.
+
+    Attributes:
+        name: as in ``executor=NAME``.
+        label: for people.
+        summary: one line for ``list`` and the docs.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+
+    def open(self, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path) -> Executor:
+        """Start evaluating with what ``factory`` builds; ``folder`` is the run's own."""
+        ...
+
+
+EXECUTORS: Registry[Opener] = Registry("executor", "nas.executors")
+
+
+def open_executor(
+    name: str, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path
+) -> Executor:
+    """Open the executor ``name``.
+
+    Raises:
+        UserError: there is none of that name, or it cannot start; says how to run without.
+    """
+    return EXECUTORS[name].open(factory, options, folder)
+
+
+def evaluate_safely(
+    evaluator: Evaluator, architecture: Architecture
+) -> tuple[dict[str, float], str | None, float]:
+    """(values, error, seconds): whatever happens in an evaluator is an answer.
+
+    Raises:
+        UserError: passed on, for then no evaluation can succeed.
+    """
+    start = time.perf_counter()
+    try:
+        values = {name: float(v) for name, v in evaluator.evaluate(architecture).items()}
+    except UserError:
+        raise
+    except Exception as error:
+        return {}, _one_line(error), time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    odd = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if odd:
+        listed = ", ".join(f"{name}={value}" for name, value in odd.items())
+        return {}, f"not finite: {listed}", seconds
+    return values, None, seconds
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500]

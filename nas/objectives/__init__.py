@@ -1,0 +1,6 @@
+"""What is searched for: objectives, one file per member, and the limits made of them."""
+
+from nas.objectives.limit import Limit, unmet
+from nas.objectives.objective import OBJECTIVES, CostClass, Objective
+
+__all__ = ["OBJECTIVES", "CostClass", "Limit", "Objective", "unmet"]

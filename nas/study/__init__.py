@@ -1,0 +1,19 @@
+"""The study: proposals by Optuna, evaluated by an executor, durable in a journal."""
+
+from nas.study.problem import Budget, SearchProblem, StudySpec
+from nas.study.reading import StudyRecord, read_study
+from nas.study.run import StudyResult, run_study
+from nas.study.trials import FinishedTrial, front_of, nearest_misses
+
+__all__ = [
+    "Budget",
+    "FinishedTrial",
+    "SearchProblem",
+    "StudyRecord",
+    "StudyResult",
+    "StudySpec",
+    "front_of",
+    "nearest_misses",
+    "read_study",
+    "run_study",
+]

@@ -1,0 +1,133 @@
+"""What a study is given: the problem, the question, the budget."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nas.evaluation import EvaluationKey
+from nas.objectives import Limit, Objective
+from nas.pareto import Box, Direction
+from nas.samplers import SAMPLERS, read_options
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError, bad_value
+from search_spaces.space import Suggestion, Trial
+
+
+class SearchProblem(Protocol):
+    """What the study asks of its caller. It never sees images, weights or devices.
+
+    Attributes:
+        space_digest: digest of the search space; part of the study's name.
+        identity: whatever else makes this another study (weights hash, split, profile …), as JSON
+            values by name. A journal of another identity is refused.
+        provenance: stored with each evaluation (code version …), as JSON values.
+    """
+
+    @property
+    def space_digest(self) -> str: ...
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+    def suggest(self, trial: Trial) -> Suggestion:
+        """The architecture that ``trial`` proposes, under names and choices that never change."""
+        ...
+
+    def free(self, architectures: Sequence[Architecture]) -> Sequence[Mapping[str, float]]:
+        """The free metrics of each, in their own units; a batch at once."""
+        ...
+
+    def key(self, architecture: Architecture, metric: str) -> EvaluationKey:
+        """Where the evaluation store keeps a paid metric of ``architecture``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """The question. All of it is identity: a journal of another one is refused.
+
+    Attributes:
+        objectives: one or more, each once.
+        limits: hard limits, one per metric; the metric may be an objective too.
+        sampler: registered name.
+        sampler_options: over that sampler's defaults.
+        seed: of all proposals.
+        batch_size: proposals made at once. Independent of the executor, so that results are too.
+        box: fixed scale of the hypervolume; None: around the first feasible trials.
+
+    Raises:
+        UserError: a field cannot be used.
+    """
+
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    sampler: str = "nsga2"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    batch_size: int = 20
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise bad_value("search.objectives", [], "one metric or more")
+        for name, metrics in (
+            ("search.objectives", self.objectives),
+            ("constraints", [limit.objective for limit in self.limits]),
+        ):
+            for metric, count in Counter(metric.name for metric in metrics).items():
+                if count > 1:
+                    raise UserError(f"{name}: {metric!r} is given twice")
+        if self.batch_size < 1:
+            raise bad_value("search.batch_size", self.batch_size, "1 or more")
+        if self.seed < 0:
+            raise bad_value("seed", self.seed, "0 or more")
+        read_options(SAMPLERS[self.sampler].options, self.sampler_options)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Of the objectives."""
+        return tuple(objective.direction for objective in self.objectives)
+
+    @property
+    def metrics(self) -> tuple[Objective, ...]:
+        """Objectives, then limited metrics that are none."""
+        limited = [limit.objective for limit in self.limits]
+        return tuple(dict.fromkeys([*self.objectives, *limited]))
+
+    def identity(self) -> dict[str, Any]:
+        """As JSON values by name."""
+        return {
+            "objectives": [f"{o.direction} {o.name}" for o in self.objectives],
+            "constraints": {limit.objective.name: limit.bound for limit in self.limits},
+            "sampler": self.sampler,
+            "sampler_options": dict(self.sampler_options),
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When to stop, whichever comes first. A larger one continues the same study.
+
+    Attributes:
+        trials: finished trials in total, those of earlier starts and failed ones included.
+        minutes: time of this start, min; what is in flight is finished after it. None: no limit.
+
+    Raises:
+        UserError: a field is not positive.
+    """
+
+    trials: int
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise bad_value("search.trials", self.trials, "1 or more")
+        if self.minutes is not None and not (self.minutes > 0 and math.isfinite(self.minutes)):
+            raise bad_value("search.minutes", self.minutes, "a time above 0, or null")
