@@ -1,0 +1,43 @@
+"""The additive trend all families share: latency = overhead + sum of what each feature costs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.predictors.family import Regression
+from nas.runtimes.base import FloatArray
+
+_FLOOR_MS = 1e-6
+
+
+def additive_trend(features_BF: FloatArray, latency_ms_B: FloatArray, penalty: float) -> Regression:
+    """Ridge regression without negative prices, of least relative error.
+
+    Work costs time, never saves it: prices >= 0 keep the trend monotone, so that it can be
+    trusted beyond the measured networks, where a search will go. Rows are divided by their
+    latency, as 5 % of a fast network matters as much as 5 % of a slow one.
+
+    Args:
+        features_BF: (B, F), not negative.
+        latency_ms_B: (B,), positive.
+        penalty: weight of the squared prices, relative to the features' own scale.
+    """
+    from scipy.optimize import nnls
+
+    scale_F = np.sqrt(np.mean(features_BF**2, axis=0))
+    scale_F[scale_F == 0] = 1.0  # a feature no measured network has; its price becomes 0
+    relative_BP = _with_constant(features_BF / scale_F) / latency_ms_B[:, None]
+    shrink_P = np.sqrt(penalty * np.sum(relative_BP**2, axis=0))
+    system = np.concatenate([relative_BP, np.diag(shrink_P)])
+    wanted = np.concatenate([np.ones(len(latency_ms_B)), np.zeros(len(shrink_P))])
+    price_P, _ = nnls(system, wanted, maxiter=30 * system.shape[1])
+
+    def predict(features: FloatArray) -> FloatArray:
+        found: FloatArray = _with_constant(features / scale_F) @ price_P
+        return np.maximum(found, _FLOOR_MS)
+
+    return predict
+
+
+def _with_constant(features: FloatArray) -> FloatArray:
+    return np.concatenate([np.ones((len(features), 1)), features], axis=1)
