@@ -45,8 +45,9 @@ class ParameterSpec:
         shape: its shape as a function of the layer's sizes.
         init: ``linear`` (truncated normal, variance by fan-in), ``normal`` (std 0.02), ``zeros``
             or ``ones``.
-        rule: how it comes out of the shared master: ``front`` rows and columns, ``centre``,
-            or resampled as a ``patch`` kernel or a position ``grid``.
+        rule: how it comes out of the shared master: from the ``front`` of every axis, from the
+            ``centre`` of the last two (a window, a kernel) and the front of the others, or
+            resampled as a ``patch`` kernel or a position ``grid``.
         master: name of the shared master; by default its own name.
         shared: whether the master belongs to the layer's share group rather than to the operator.
         start: where the slice starts in the master, per axis; by default at 0.
@@ -174,14 +175,15 @@ class ReductionCard(Card):
 
     Attributes:
         after: the tokens behind it.
-        kernels: its work, given the sizes before and after it.
+        kernels: its work, given the sizes before and after it, its setting and the score it is
+            handed (None: it uses its fallback).
         hook: where in the block it acts.
         wants: the scores it can use, best first; with none of them it uses ``fallback``.
         fallback: the score it computes from the tokens themselves.
     """
 
     after: Callable[[Geometry, OpSetting], Geometry]
-    kernels: Callable[[Sizes, Sizes, OpSetting], list[Kernel]]
+    kernels: Callable[[Sizes, Sizes, OpSetting, str | None], list[Kernel]]
     hook: Hook = "after_attention"
     wants: tuple[str, ...] = ()
     fallback: str | None = None

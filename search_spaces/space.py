@@ -118,11 +118,11 @@ class SearchSpace:
         """Legal rows whose genes come from either parent with equal probability."""
         return self.repair(np.where(rng.random(a_BG.shape) < 0.5, a_BG, b_BG))[0]
 
-    def smallest(self, **categorical: str) -> Architecture:
+    def smallest(self, **categorical: Any) -> Architecture:
         """The smallest in depth, width, heads, MLP and tokens; see ``extreme``."""
         return self.decode(self.extreme(largest=False, **categorical))
 
-    def largest(self, **categorical: str) -> Architecture:
+    def largest(self, **categorical: Any) -> Architecture:
         """The largest in depth, width, heads, MLP and tokens; see ``extreme``."""
         return self.decode(self.extreme(largest=True, **categorical))
 
@@ -156,7 +156,8 @@ class SearchSpace:
             if patch_size is None
             else patches.index(patch_size)
         )
-        return self.repair(row[None])[0][0]
+        legal: IntArray = self.repair(row[None])[0][0]
+        return legal
 
     # -- codec --------------------------------------------------------------------------------
 

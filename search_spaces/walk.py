@@ -39,7 +39,8 @@ class Trace:
 def pick(mask_BK: BoolArray, rng: np.random.Generator) -> IntArray:
     """A uniformly drawn True column of each row."""
     keys = np.where(mask_BK, rng.random(mask_BK.shape), -1.0)
-    return keys.argmax(axis=1)
+    chosen: IntArray = keys.argmax(axis=1)
+    return chosen
 
 
 class Walker:
@@ -107,7 +108,8 @@ class Walker:
         for axis in range(3):
             chosen = tuple(genes[:, a] for a in range(axis))
             rest = tuple(range(axis + 1, 3))
-            mask = open_PEQ.any(axis=rest)[chosen] if axis else open_PEQ.any(axis=rest)[None]
+            open_here = np.asarray(open_PEQ.any(axis=rest) if rest else open_PEQ)
+            mask = open_here[chosen] if axis else open_here[None]
             mask = np.broadcast_to(mask, (len(genes), mask.shape[-1]))
             genes[:, axis] = _settle(genes[:, axis], mask, rng)
         return start[genes[:, 0], genes[:, 1], genes[:, 2]]
@@ -141,7 +143,7 @@ class Walker:
             rows = np.flatnonzero(active & (to_come == rest))
             if rng is not None:
                 mask_BAR = self.feasible(number, int(rest))[node[rows]]
-                attention[rows] = pick(mask_BAR.any(axis=2), rng)
+                attention[rows] = pick(np.asarray(mask_BAR.any(axis=2)), rng)
                 reduction[rows] = pick(mask_BAR[np.arange(len(rows)), attention[rows]], rng)
             else:
                 letter = self._nearest(number, int(rest))[
@@ -155,7 +157,8 @@ class Walker:
         genes[:, column + 1] *= active & self._has_heads[number][attention]
         genes[:, column + 2] *= active
         ahead = self.automaton.steps[number][node, attention, reduction]
-        return np.where(active, ahead, node)
+        behind: IntArray = np.where(active, ahead, node)
+        return behind
 
     def _nearest_table(self, number: int, to_come: int) -> IntArray:
         """(nodes, A, R) → the feasible letter nearest to the one asked for."""
@@ -175,7 +178,8 @@ def _settle(wanted_B: IntArray, mask_BK: BoolArray, rng: np.random.Generator | N
     if rng is not None:
         return pick(mask_BK, rng)
     distance = np.abs(np.arange(mask_BK.shape[1])[None] - wanted_B[:, None]).astype(float)
-    return np.where(mask_BK, distance, np.inf).argmin(axis=1)
+    settled: IntArray = np.where(mask_BK, distance, np.inf).argmin(axis=1)
+    return settled
 
 
 def _letter_distance(stage: StageSpec) -> FloatArray:
@@ -200,7 +204,8 @@ def _letter_distance(stage: StageSpec) -> FloatArray:
     )
     pairs = attention[:, None, :, None] + reduction[None, :, None, :]
     size = len(stage.attention) * len(stage.reduction)
-    return pairs.reshape(size, size)
+    table: FloatArray = pairs.reshape(size, size)
+    return table
 
 
 def _reduction_distance(asked: str, offered: str, same: bool) -> float:

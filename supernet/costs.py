@@ -294,7 +294,7 @@ class _LayerTable:
         wants = reducer.score(mixer.gives_scores(special)) if reduces else None
         kernels = [
             *attention_section(mixer, mixer_setting, wants, before, mixing),
-            *(reduction_section(reducer, reducer_setting, before, after) if reduces else ()),
+            *(reduction_section(reducer, reducer_setting, wants, before, after) if reduces else ()),
             *mlp_section(before, mlp),
         ]
         params = (

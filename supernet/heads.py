@@ -51,7 +51,8 @@ def attention_score(
     logits_BHQN = q_BHQD @ k_BHND.transpose(-2, -1) * q_BHND.shape[-1] ** -0.5
     if bias_B11N is not None:
         logits_BHQN = logits_BHQN + bias_B11N
-    return logits_BHQN.softmax(dim=-1).mean(dim=(1, 2))[:, special:]
+    received_BN: Tensor = logits_BHQN.softmax(dim=-1).mean(dim=(1, 2))
+    return received_BN[:, special:]
 
 
 def score_kernels(sizes: Sizes, wants: str | None, *, live: Count) -> list[Kernel]:

@@ -47,6 +47,8 @@ class ParameterGroup(nn.Module):
 
 def initialise(tensor: Tensor, init: Init) -> None:
     """Fill a parameter: ``linear`` is a truncated normal of variance 1 / fan-in."""
+    if tensor.numel() == 0:  # a part that these sizes leave out, HiLo's low heads, say
+        return
     with torch.no_grad():
         if init == "zeros":
             tensor.zero_()
@@ -83,7 +85,8 @@ def make_cut(spec: ParameterSpec, sizes: Sizes, master_shape: tuple[int, ...]) -
     if spec.rule == "grid":
         return _grid_cut(shape, master_shape)
     if spec.rule == "centre":
-        start = tuple((m - s) // 2 for m, s in zip(master_shape, shape, strict=True))
+        margin = [m - s for m, s in zip(master_shape, shape, strict=True)]
+        start = (*(0 for _ in margin[:-2]), *(side // 2 for side in margin[-2:]))
     else:
         start = tuple(map(int, spec.start(sizes))) if spec.start else (0,) * len(shape)
     if shape == master_shape:
@@ -110,7 +113,8 @@ def _patch_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | N
 
     def cut(master_DCpp: Tensor) -> Tensor:
         resize = patch_resize_matrix(stored, patch).to(master_DCpp)
-        return (master_DCpp[:width].flatten(2) @ resize.T).unflatten(2, (patch, patch))
+        kernel_DCpp: Tensor = master_DCpp[:width].flatten(2) @ resize.T
+        return kernel_DCpp.view(*kernel_DCpp.shape[:2], patch, patch)
 
     return cut
 
@@ -137,4 +141,5 @@ def patch_resize_matrix(stored: int, patch: int) -> Tensor:
     """
     basis = torch.eye(stored * stored, dtype=torch.float64).view(-1, 1, stored, stored)
     resized = F.interpolate(basis, size=(patch, patch), mode="bilinear", align_corners=False)
-    return torch.linalg.pinv(resized.flatten(1))
+    kernel_map: Tensor = torch.linalg.pinv(resized.flatten(1))
+    return kernel_map

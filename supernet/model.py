@@ -146,7 +146,7 @@ class _Cutter:
             return {}
         weights: dict[str, Tensor] = {}
         for source in self.plan[part.path]:
-            master = self.groups[source.group]._parameters[source.master]  # type: ignore[union-attr]
+            master = self.groups[source.group]._parameters[source.master]
             assert master is not None
             weights[source.name] = master if source.cut is None else source.cut(master)
         return weights

@@ -177,7 +177,7 @@ class _Resolver:
     def resolve(self) -> ResolvedNetwork:
         a = self.architecture
         embedding, position = EMBEDDINGS[a.embedding.op], POSITIONS[a.position.op]
-        stages, entry = [], None
+        stages: list[ResolvedStage] = []
         for number in range(len(a.stages)):
             stages.append(self._stage(number, stages[-1] if stages else None))
         entry = stages[0].entry

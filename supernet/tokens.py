@@ -79,6 +79,11 @@ class TokenState:
         return None if bias is None else bias[:, None, None, :]
 
 
+def to_map(x_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Tokens in raster order ``(B, H·W, D)`` as a map ``(B, D, H, W)``."""
+    return x_BND.transpose(1, 2).reshape(x_BND.shape[0], x_BND.shape[2], *grid)
+
+
 def with_special(state: TokenState, patches_BND: Tensor) -> Tensor:
     """Put the special tokens of ``state`` back in front of changed patch tokens."""
     if state.special == 0:

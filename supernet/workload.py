@@ -140,10 +140,10 @@ def attention_section(
 
 
 def reduction_section(
-    card: ReductionCard, setting: OpSetting, before: Sizes, after: Sizes
+    card: ReductionCard, setting: OpSetting, score: str | None, before: Sizes, after: Sizes
 ) -> list[Kernel]:
     """The token reduction; the block's input and the stream it reduces are alive."""
-    return lifted(card.kernels(before, after, setting), stream(before) * 2)
+    return lifted(card.kernels(before, after, setting, score), stream(before) * 2)
 
 
 def mlp_section(before: Sizes, mlp: Sizes) -> list[Kernel]:
@@ -238,7 +238,9 @@ def _block_layers(block: ResolvedBlock) -> list[LayerWork]:
     if value.reduction.op == "none":
         return [attention, mlp]
     part = block.reduction_part
-    kernels = reduction_section(block.reduction.card, value.reduction, block.before, block.after)
+    kernels = reduction_section(
+        block.reduction.card, value.reduction, wants, block.before, block.after
+    )
     reduction = replace(
         _layer(part.path, str(value.reduction), block.before, (), kernels, block.after),
         params=int(parameter_count(part.specs, part.sizes)),

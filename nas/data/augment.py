@@ -109,7 +109,8 @@ def generator_for(seed: int, *place: int) -> torch.Generator:
     """
     import numpy as np
 
-    words = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)
+    # The length goes in as well: trailing zeros alone make no difference to a SeedSequence.
+    words = np.random.SeedSequence([seed, len(place), *place]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]) & (2**63 - 1))
 
 

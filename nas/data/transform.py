@@ -49,7 +49,8 @@ class Resize:
         else:
             image = image.resize(side, bilinear)
         pixels_HWC = np.asarray(image, dtype=np.uint8).reshape(*side, self.channels)
-        return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
+        # A copy in any case: Pillow's memory is read-only, which torch refuses to share.
+        return pixels_HWC.transpose(2, 0, 1).copy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from search_spaces.card import ParameterSpec, PositionCard
 from search_spaces.workload import Kernel, Sizes, conv
 from supernet.operators import Position, Weights
 from supernet.position import POSITIONS
-from supernet.tokens import TokenState, with_special
+from supernet.tokens import TokenState, to_map, with_special
 
 
 def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
@@ -45,6 +45,6 @@ class Peg(Position):
         """See ``Position.forward``."""
         assert state.grid is not None
         patches = state.patches_BND
-        map_BDHW = patches.transpose(1, 2).unflatten(2, state.grid)
+        map_BDHW = to_map(patches, state.grid)
         made_BDHW = F.conv2d(map_BDHW, w["weight"], w["bias"], padding=1, groups=patches.shape[-1])
         return state.but(x_BND=with_special(state, patches + made_BDHW.flatten(2).transpose(1, 2)))

@@ -12,7 +12,7 @@ from supernet.token_reduction import REDUCTIONS
 from supernet.tokens import TokenState
 
 
-def _kernels(before: Sizes, after: Sizes, setting: OpSetting) -> list[Kernel]:
+def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None) -> list[Kernel]:
     return []
 
 

@@ -181,13 +181,13 @@ class Trainer:
         teacher_BK = self.supernet(images_BCHW, sandwich.teacher)
         loss = self.task.loss(teacher_BK, labels_B, self.options.label_smoothing)
         loss.backward()
-        teacher_loss, student_loss = float(loss), 0.0
+        teacher_loss, student_loss = float(loss.detach()), 0.0
         target_BK = teacher_BK.detach()
         for student in sandwich.students:
             made_BK = self.supernet(images_BCHW, student)
             loss = self.task.distillation_loss(made_BK, target_BK) / len(sandwich.students)
             loss.backward()
-            student_loss += float(loss)
+            student_loss += float(loss.detach())
         return teacher_loss, student_loss
 
     def _update_average(self, step: int) -> None:

@@ -9,7 +9,7 @@ from search_spaces.architecture import OpSetting
 from search_spaces.card import Geometry, ParameterSpec, TransitionCard
 from search_spaces.workload import Kernel, Sizes, conv, linear
 from supernet.operators import Transition, Weights
-from supernet.tokens import TokenState
+from supernet.tokens import TokenState, to_map
 from supernet.transition import TRANSITIONS
 
 STRIDE = 2
@@ -68,7 +68,7 @@ class PitTransition(Transition):
         """See ``Transition.forward``."""
         assert state.grid is not None
         patches = state.patches_BND
-        map_BDHW = patches.transpose(1, 2).unflatten(2, state.grid)
+        map_BDHW = to_map(patches, state.grid)
         map_BDHW = F.conv2d(
             map_BDHW,
             w["depth_weight"],
@@ -92,5 +92,6 @@ def _coarser(state: TokenState, grid: tuple[int, int]) -> TokenState:
         return state
     old_row, old_column = state.parent_BP // state.grid[1], state.parent_BP % state.grid[1]
     parent = (old_row // STRIDE) * grid[1] + old_column // STRIDE
-    centres = state.centres_BN2.unflatten(1, state.grid)[:, ::STRIDE, ::STRIDE].flatten(1, 2)
+    centres = to_map(state.centres_BN2, state.grid)[:, :, ::STRIDE, ::STRIDE]
+    centres = centres.flatten(2).transpose(1, 2)
     return state.but(parent_BP=parent, centres_BN2=centres)
