@@ -320,4 +320,5 @@ def _last_node(trace: Trace, number: int) -> IntArray:
     """The node behind the last active layer of a stage."""
     after = trace.after[number]
     depth = (after != DEAD).sum(axis=1)
-    return after[np.arange(len(after)), depth - 1]
+    node: IntArray = after[np.arange(len(after)), depth - 1]
+    return node
