@@ -1,0 +1,36 @@
+"""What runs inside a Ray actor."""
+
+from __future__ import annotations
+
+import sys
+
+from nas.executors.executor import Evaluator, EvaluatorFactory, evaluate_safely
+from search_spaces.architecture import Architecture
+
+
+class Worker:
+    """Holds one evaluator for as long as the process lives.
+
+    Args:
+        threads: of the evaluator's libraries.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._evaluator: Evaluator | None = None
+
+    def start(self, factory: EvaluatorFactory) -> None:
+        """Build the evaluator. Apart from ``__init__``, so that its errors arrive as they are."""
+        self._pin()
+        self._evaluator = factory.build()
+        self._pin()  # it may have been the build that imported torch
+
+    def evaluate(self, architecture: Architecture) -> tuple[dict[str, float], str | None, float]:
+        """(values, error, seconds) of one architecture."""
+        assert self._evaluator is not None
+        return evaluate_safely(self._evaluator, architecture)
+
+    def _pin(self) -> None:
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(self._threads)

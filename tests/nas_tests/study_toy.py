@@ -1,0 +1,122 @@
+"""A small search problem by hand: architectures, free metrics, an evaluator. No torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.evaluation import EvaluationKey
+from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+from search_spaces.space import Suggestion, Trial
+
+LAYERS = 3
+
+
+def architecture(
+    width: int = 32, heads: Sequence[int] = (1, 2), ops: Sequence[str] = ("softmax", "none")
+) -> Architecture:
+    blocks = tuple(
+        Block(attention=OpSetting.of(op), heads=h, head_dim=8, mlp_hidden=2 * width)
+        for h, op in zip(heads, ops, strict=True)
+    )
+    return Architecture(
+        image_size=(16, 16),
+        channels=1,
+        patch_size=4,
+        stages=(Stage(width=width, blocks=blocks),),
+    )
+
+
+def free_metrics(candidate: Architecture) -> dict[str, float]:
+    inner = sum(block.inner for _, block in candidate.blocks())
+    width = candidate.stages[0].width
+    return {
+        "latency_ms": 0.1 + 0.01 * inner + 0.005 * width * candidate.depth,
+        "peak_memory_mb": 0.02 * width + 0.001 * inner,
+        "params": float(4 * width * inner + 4 * width * width * candidate.depth),
+        "macs": float(16 * width * inner),
+    }
+
+
+def accuracy_of(candidate: Architecture) -> float:
+    mixed = sum(block.attention.op == "softmax" for _, block in candidate.blocks())
+    inner = sum(block.inner for _, block in candidate.blocks())
+    noise = int(candidate.digest()[:4], 16) / 0xFFFF
+    return (
+        1 - 1 / (1 + 0.02 * inner + 0.3 * mixed + 0.01 * candidate.stages[0].width) + 0.02 * noise
+    )
+
+
+@dataclass(frozen=True)
+class ToyProblem:
+    space_digest: str = "toy"
+    identity: Mapping[str, Any] = field(default_factory=lambda: {"weights": "w0"})
+    provenance: Mapping[str, Any] = field(default_factory=lambda: {"code": "test"})
+    genes: int = 0
+
+    def suggest(self, trial: Trial) -> Suggestion:
+        depth = trial.suggest_categorical("depth", [1, 2, 3])
+        width = trial.suggest_categorical("width", [16, 32, 64])
+        heads, ops = [], []
+        for layer in range(LAYERS):
+            heads.append(trial.suggest_categorical(f"layer{layer}.heads", [1, 2, 4, 8]))
+            ops.append(trial.suggest_categorical(f"layer{layer}.op", ["softmax", "none"]))
+        for extra in range(self.genes):
+            trial.suggest_categorical(f"extra{extra}", [0, 1, 2, 3])
+        repairs = () if depth == LAYERS else (f"depth: {LAYERS} → {depth}",)
+        return Suggestion(architecture(width, heads[:depth], ops[:depth]), repairs)
+
+    def free(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
+        return [free_metrics(candidate) for candidate in architectures]
+
+    def key(self, candidate: Architecture, metric: str) -> EvaluationKey:
+        return EvaluationKey(
+            weights="w0", architecture=candidate.digest(), metric=metric, split="val"
+        )
+
+
+@dataclass(frozen=True)
+class ToyFactory:
+    """Builds an evaluator that misbehaves for chosen digests.
+
+    Attributes:
+        log: a file or FIFO that gets one line per evaluation, before it.
+        raises, nans, hangs: digests.
+        dies: digest of an architecture whose evaluation kills its process ...
+        died: ... unless this file exists, which it makes first.
+    """
+
+    log: str | None = None
+    raises: frozenset[str] = frozenset()
+    nans: frozenset[str] = frozenset()
+    hangs: frozenset[str] = frozenset()
+    dies: str | None = None
+    died: str | None = None
+
+    def build(self) -> ToyEvaluator:
+        return ToyEvaluator(self)
+
+
+class ToyEvaluator:
+    def __init__(self, factory: ToyFactory) -> None:
+        self.factory = factory
+
+    def evaluate(self, candidate: Architecture) -> dict[str, float]:
+        how, digest = self.factory, candidate.digest()
+        if how.log is not None:
+            with Path(how.log).open("a") as file:
+                file.write(f"{digest}\n")
+        if digest in how.raises:
+            raise ArithmeticError("two\nlines")
+        if digest in how.hangs:
+            while True:
+                time.sleep(60)
+        if digest == how.dies and (how.died is None or not Path(how.died).exists()):
+            if how.died is not None:
+                Path(how.died).touch()
+            os._exit(1)
+        return {"accuracy": float("nan") if digest in how.nans else accuracy_of(candidate)}
