@@ -25,7 +25,7 @@ class Boosted(Family):
     summary = "additive prices, corrected by boosted trees"
 
     def grid(self) -> Sequence[Hyper]:
-        return [{"trees": 100, "rate": 0.1}, {"trees": 300, "rate": 0.05}]
+        return [{"trees": 100, "rate": 0.1}]
 
     def fit(
         self, features_BF: FloatArray, latency_ms_B: FloatArray, hyper: Hyper, seed: int

@@ -1,0 +1,122 @@
+"""The contract every runtime keeps, and what is special about one."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.hardware.profile import HardwareConfig, HardwareProfile
+from nas.runtimes.base import RUNTIMES, UnsupportedModelError, clock_for, time_runs
+from nas.runtimes.torch_eager import torch_threads
+
+
+class TinyNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(1, 8, 4, 4)
+        self.mlp = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.embed(images).flatten(2).transpose(1, 2)
+        logits: Tensor = self.head(self.drop(x + self.mlp(x)).mean(1))
+        return logits
+
+
+def profile(runtime: str, threads: int = 1) -> HardwareProfile:
+    config = HardwareConfig(runtime=runtime, threads=threads, batch=2)
+    return HardwareProfile.of("test", config, (8, 8), 1)
+
+
+@pytest.fixture(params=RUNTIMES.names())
+def runtime(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    reason = RUNTIMES[name].unavailable()
+    if reason:
+        pytest.skip(reason)
+    return name
+
+
+def test_runs_give_the_module_s_logits_in_eval_mode(runtime: str) -> None:
+    model, images = TinyNet(), torch.randn(2, 1, 8, 8)
+    with RUNTIMES[runtime].prepare(model, images, profile(runtime)) as prepared:
+        prepared.run()
+        found = prepared.output()
+    with torch.inference_mode():
+        expected = model.eval()(images).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_run_is_timed_by_the_clock_it_names(runtime: str, threads: int) -> None:
+    images = torch.randn(2, 1, 8, 8)
+    before = torch.get_num_threads()
+    with RUNTIMES[runtime].prepare(TinyNet(), images, profile(runtime, threads)) as prepared:
+        durations_ms = prepared.durations_ms(7)
+        assert prepared.clock == clock_for(threads)
+    assert len(durations_ms) == 7
+    assert all(value > 0 for value in durations_ms)
+    assert torch.get_num_threads() == before
+
+
+def test_a_prepared_model_does_not_follow_the_example(runtime: str) -> None:
+    """Many are held at once: each keeps its own inputs and results."""
+    images = [torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)]
+    model = TinyNet()
+    prepared = [RUNTIMES[runtime].prepare(model, x, profile(runtime)) for x in images]
+    first = prepared[0].output()
+    assert not np.allclose(prepared[1].output(), first)
+    np.testing.assert_array_equal(prepared[0].output(), first)
+    for one in prepared:
+        one.close()
+
+
+def test_every_runtime_declares_itself(runtime: str) -> None:
+    member = RUNTIMES[runtime]
+    assert member.summary
+    assert member.devices
+    assert "fp32" in member.precisions
+    assert isinstance(member.unsupported_ops, frozenset)
+
+
+class NotExportable(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.linalg.eigvals(images).real.flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values:UserWarning")
+def test_a_model_onnx_cannot_express_is_refused_in_one_line() -> None:
+    with pytest.raises(UnsupportedModelError, match="ONNX export: .*eigvals") as caught:
+        RUNTIMES["onnxruntime"].prepare(
+            NotExportable(), torch.randn(2, 1, 8, 8), profile("onnxruntime")
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_threads_are_restored_when_a_model_fails() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
+def test_the_garbage_collector_waits_while_time_is_taken() -> None:
+    collecting: list[bool] = []
+    durations_ms = time_runs(lambda: collecting.append(gc.isenabled()), 3, "wall")
+    assert collecting == [False] * 3
+    assert len(durations_ms) == 3
+    assert gc.isenabled()
+
+
+def test_the_clock_of_one_thread_does_not_count_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = iter([0, 2_000_000, 5_000_000, 8_000_000])
+    monkeypatch.setattr("time.thread_time_ns", lambda: next(marks))
+    assert time_runs(lambda: None, 2, "thread_cpu") == [2.0, 3.0]
+    assert clock_for(1) == "thread_cpu"
+    assert clock_for(2) == "wall"
