@@ -180,13 +180,13 @@ class Trainer:
         """Gradients of all members; each is run and freed in turn."""
         teacher_BK = self.supernet(images_BCHW, sandwich.teacher)
         loss = self.task.loss(teacher_BK, labels_B, self.options.label_smoothing)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         teacher_loss, student_loss = float(loss.detach()), 0.0
         target_BK = teacher_BK.detach()
         for student in sandwich.students:
             made_BK = self.supernet(images_BCHW, student)
             loss = self.task.distillation_loss(made_BK, target_BK) / len(sandwich.students)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             student_loss += float(loss.detach())
         return teacher_loss, student_loss
 
@@ -265,7 +265,8 @@ def _shown(value: Any) -> str:
 
 def _decay_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices and kernels decay; gains, shifts, biases and position tables do not."""
-    plain, decayed = [], []
+    plain: list[Tensor] = []
+    decayed: list[Tensor] = []
     for name, parameter in supernet.named_parameters():
         leaf = name.rsplit(".", 1)[-1]
         is_matrix = parameter.ndim >= 2 and leaf.endswith("weight")

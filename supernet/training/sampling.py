@@ -126,7 +126,8 @@ class MemberSampler:
         node = int(start[row[0], row[1], row[2]])
         for number in range(len(self.space.spec.stages)):
             node = self._stage(row, number, node, rng)
-        return self.space.repair(row[None])[0][0]
+        legal: IntArray = self.space.repair(row[None])[0][0]
+        return legal
 
     def _startable(self, patch: int) -> bool:
         entry = np.append(self.space.walker.enterable(0).any(axis=1), False)

@@ -1,0 +1,83 @@
+"""Windows: the rectangle of patch tokens cut into squares, and tokens pooled over them.
+
+Shapes: B images, n patch tokens, H heads, d head width, W windows an image, M tokens a window.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from search_spaces.card import Geometry
+from supernet.heads import join_heads
+
+
+def why_no_windows(geometry: Geometry, side: int) -> str | None:
+    """Why tokens cannot be cut into windows of this side, or None."""
+    if geometry.grid is None:
+        return "needs a grid, and a reduction before it has dissolved it"
+    height, width = geometry.grid
+    if height % side or width % side:
+        return f"windows of {side}×{side} do not divide the grid {height}×{width}"
+    if geometry.merged:
+        return "tokens have merged, and windows hold tokens of one size"
+    return None
+
+
+def to_windows(x_BnI: Tensor, grid: tuple[int, int], side: int, head_dim: int) -> Tensor:
+    """Heads inside windows, ``(B, n, H * d)`` → ``(B * W, H, M, d)``; windows image by image."""
+    height, width = grid
+    x = x_BnI.reshape(-1, height // side, side, width // side, side, x_BnI.shape[2])
+    x = x.unflatten(5, (-1, head_dim)).permute(0, 1, 3, 5, 2, 4, 6)
+    return x.reshape(-1, x.shape[3], side * side, head_dim)
+
+
+def from_windows(x_WHMD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
+    """The inverse of ``to_windows``: ``(B * W, H, M, d)`` → ``(B, n, H * d)``."""
+    height, width = grid
+    x = join_heads(x_WHMD)
+    x = x.reshape(-1, height // side, width // side, side, side, x.shape[2])
+    return x.transpose(2, 3).reshape(-1, height * width, x.shape[5])
+
+
+def pool_grid(x_BnD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
+    """Mean over squares, ``(B, n, D)`` → ``(B, n / side², D)``."""
+    if side == 1:
+        return x_BnD
+    height, width = grid
+    x = x_BnD.reshape(-1, height // side, side, width // side, side, x_BnD.shape[2])
+    return x.mean(dim=(2, 4)).flatten(1, 2)
+
+
+def relative_bias(table_HSS: Tensor) -> Tensor:
+    """Bias of every pair of a window, ``(H, 2w-1, 2w-1)`` → ``(1, H, w², w²)`` (Swin, eq. 4)."""
+    side = (table_HSS.shape[1] + 1) // 2
+    # An array, not a tensor, is what is cached: a tensor made while tracing would leak from it.
+    index = torch.from_numpy(_relative_index(side)).to(table_HSS.device)
+    bias_HK = table_HSS.flatten(1).index_select(1, index)
+    return bias_HK.unflatten(1, (side * side, side * side))[None]
+
+
+@lru_cache(maxsize=32)
+def _relative_index(side: int) -> npt.NDArray[np.int64]:
+    """Place in the flat table of every (query, key) of a window."""
+    rows, columns = np.divmod(np.arange(side * side), side)
+    down = rows[:, None] - rows[None] + side - 1
+    right = columns[:, None] - columns[None] + side - 1
+    return np.asarray(down * (2 * side - 1) + right, dtype=np.int64).ravel()
+
+
+def special_rows(q_BHND: Tensor, k_BHMD: Tensor, v_BHMD: Tensor, special: int) -> Tensor | None:
+    """What special tokens take from all tokens: one attention row each, ``(B, C, H * d)``.
+
+    Grid-bound attention sees patches only; this is how class tokens live beside it (a
+    class-attention step, CaiT). None where there are no special tokens.
+    """
+    if special == 0:
+        return None
+    return join_heads(F.scaled_dot_product_attention(q_BHND[:, :, :special], k_BHMD, v_BHMD))
