@@ -1,0 +1,133 @@
+"""A run's folder: one place for everything a run knows, all of it data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def space(self) -> Path:
+        """The search space: its declaration, digest and cardinality."""
+        return self.path / "space.json"
+
+    @property
+    def splits(self) -> Path:
+        """Which image went into which split."""
+        return self.path / "splits.json"
+
+    @property
+    def val_images(self) -> Path:
+        """Decoded validation images, shared by all evaluating processes."""
+        return self.path / "val_images.safetensors"
+
+    @property
+    def supernet(self) -> Path:
+        """The supernet's checkpoint."""
+        return self.path / "supernet.safetensors"
+
+    @property
+    def training_log(self) -> Path:
+        """One JSON line an epoch."""
+        return self.path / "training.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        """The evaluation store."""
+        return self.path / "evaluations.jsonl"
+
+    @property
+    def memory(self) -> Path:
+        """Measured peak memory, and how well the closed form tells it."""
+        return self.path / "profiles" / "memory.json"
+
+    @property
+    def study(self) -> Path:
+        """The study, in Optuna's journal format."""
+        return self.path / "study.journal"
+
+    @property
+    def front(self) -> Path:
+        """The verified front."""
+        return self.path / "front.json"
+
+    @property
+    def front_measurements(self) -> Path:
+        """Measurements of front members, apart from those the predictor learned from."""
+        return self.path / "profiles" / "front.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The winner; its weights and ONNX file lie beside it."""
+        return self.path / "best.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained page."""
+        return self.path / "report.html"
+
+    @property
+    def seconds(self) -> Path:
+        """How long each step took."""
+        return self.path / "seconds.json"
+
+    def measurements(self, profile_key: str) -> Path:
+        """Latency measurements of a hardware profile."""
+        return self.path / "profiles" / f"{profile_key}.jsonl"
+
+    def predictor(self, profile_key: str) -> Path:
+        """The fitted predictor of a hardware profile."""
+        return self.path / "profiles" / f"{profile_key}.predictor.json"
+
+    def pick(self, digest: str) -> Path:
+        """``best.json`` of another member that was picked."""
+        return self.path / "picks" / digest / "best.json"
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically: a kill or a full disk leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged ({error})") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: not a JSON object")
+    return data
