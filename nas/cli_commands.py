@@ -98,11 +98,11 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             name="export",
-            summary="write best.json, weights, ONNX and the report of a searched run",
+            summary="write best.json, weights, ONNX and the report of a run",
             usage="[RUN] [key=value ...]",
             target="nas.pipeline:export",
             details="Evaluates the exported model once on the test images.",
-            examples=("formfinder export runs/digits-cpu-s0 report.baselines=true",),
+            examples=("formfinder export runs/digits-cpu-s0 finetune.epochs=10",),
             sections=("finetune", "report", "device", *_PLACE),
         ),
         Command(

@@ -46,7 +46,8 @@ def _line(error: Exception, overrides: Sequence[str]) -> UserError:
     from hydra.errors import MissingConfigException, OverrideParseException
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    inner = error.__cause__ or error.__context__
+    cause = inner if isinstance(inner, OmegaConfBaseException) else error
     if isinstance(cause, MissingConfigException):
         return _missing_member(cause)
     if isinstance(cause, OverrideParseException):

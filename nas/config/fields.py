@@ -69,4 +69,6 @@ def keys(schema: type, prefix: str = "") -> Iterator[Key]:
             continue
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
-        yield Key(path, field.metadata["kind"], field.metadata["summary"], annotation, default)
+        # Dataclasses of other packages say no kind; what they describe is part of the run.
+        kind, summary = field.metadata.get("kind", IDENTITY), field.metadata.get("summary", "")
+        yield Key(path, kind, summary, annotation, default)
