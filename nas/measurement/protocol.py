@@ -30,6 +30,7 @@ def measure_models(
     plan: Plan | None = None,
     max_seconds: float | None = None,
     on_progress: OnProgress | None = None,
+    level_ms: float | None = None,
     runtime: Runtime | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> list[Measurement]:
@@ -47,6 +48,8 @@ def measure_models(
         plan: how much is measured.
         max_seconds: stop before a block that would end later; the first block always runs.
         on_progress: called with (models done, models wanted) after each block.
+        level_ms: ``reference_level_ms`` of the file to be comparable with; where ``path`` has rows
+            already, theirs is kept.
         runtime: overrides the profile's runtime.
         now_s: the clock of ``max_seconds``.
 
@@ -66,7 +69,7 @@ def measure_models(
     skip = measured.keys() | {row.digest for row in file.failures()}
     pending = [item for digest, item in unique.items() if digest not in skip]
     if pending:
-        level_ms = _level_ms(file, list(measured.values()), profile)
+        level_ms = _level_ms(file, list(measured.values()), profile) or level_ms
         chosen = runtime or RUNTIMES[profile.runtime]
         with Session(profile, chosen, plan or Plan(), seed + len(skip), level_ms) as session:
             budget = _Budget(max_seconds, now_s)

@@ -256,6 +256,15 @@ def test_a_later_session_is_corrected_to_the_level_of_the_first(
     assert rows[-1].drifts == pytest.approx((1.5,) * PLAN.rounds)
 
 
+def test_another_file_can_be_held_to_the_same_level(machine: FakeMachine, tmp_path: Path) -> None:
+    """A front is measured again, in a file of its own, when the machine has become slower."""
+    first = measure(machine, items(4), tmp_path / "first.jsonl")
+    machine.slowness = lambda time_ms: 1.5
+    level_ms = first[0].reference_level_ms
+    again = measure(machine, items(4), tmp_path / "second.jsonl", level_ms=level_ms)
+    assert costs(again) == pytest.approx(costs(first))
+
+
 def test_a_line_cut_off_by_a_kill_is_dropped(machine: FakeMachine, tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     measure(machine, items(3), path)
@@ -280,7 +289,7 @@ def test_machines_never_mix(machine: FakeMachine, tmp_path: Path) -> None:
     foreign = rows[0].to_dict()
     foreign["machine"] = {**foreign["machine"], "processor": "Pentium II"}
     path.write_text(json.dumps(foreign) + "\n")
-    with pytest.raises(UserError, match="measured on Pentium II .* measure into another file"):
+    with pytest.raises(UserError, match=r"measured on Pentium II .* measure into another file"):
         measure(machine, items(2), path)
     assert len(measure(machine, items(1), path)) == 1  # reading them is allowed
 

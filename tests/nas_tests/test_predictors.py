@@ -321,7 +321,7 @@ def test_features_that_are_no_matrix_of_amounts_are_refused() -> None:
     for bad in (-1.0, np.nan, np.inf):
         broken = seen.features_BF.copy()
         broken[3, 2] = bad
-        with pytest.raises(ValueError, match="'kernels.sort' holds"):
+        with pytest.raises(ValueError, match=r"'kernels\.sort' holds"):
             fit_predictor(rows, broken, NAMES)
 
 
