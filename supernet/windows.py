@@ -32,9 +32,9 @@ def why_no_windows(geometry: Geometry, side: int) -> str | None:
 def to_windows(x_BnI: Tensor, grid: tuple[int, int], side: int, head_dim: int) -> Tensor:
     """Heads inside windows, ``(B, n, H * d)`` → ``(B * W, H, M, d)``; windows image by image."""
     height, width = grid
-    x = x_BnI.reshape(-1, height // side, side, width // side, side, x_BnI.shape[2])
-    x = x.unflatten(5, (-1, head_dim)).permute(0, 1, 3, 5, 2, 4, 6)
-    return x.reshape(-1, x.shape[3], side * side, head_dim)
+    heads = x_BnI.shape[2] // head_dim
+    x = x_BnI.reshape(-1, height // side, side, width // side, side, heads, head_dim)
+    return x.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, heads, side * side, head_dim)
 
 
 def from_windows(x_WHMD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
@@ -60,7 +60,7 @@ def relative_bias(table_HSS: Tensor) -> Tensor:
     # An array, not a tensor, is what is cached: a tensor made while tracing would leak from it.
     index = torch.from_numpy(_relative_index(side)).to(table_HSS.device)
     bias_HK = table_HSS.flatten(1).index_select(1, index)
-    return bias_HK.unflatten(1, (side * side, side * side))[None]
+    return bias_HK.view(1, -1, side * side, side * side)
 
 
 @lru_cache(maxsize=32)

@@ -189,7 +189,8 @@ def _in_windows(
     side, d, special = setting["window"], sizes.head_dim, state.special
     q, k, v = (to_windows(x[:, special:], state.grid, side, d) for x in (q_BNI, k_BNI, v_BNI))
     patches_BnI = from_windows(F.scaled_dot_product_attention(q, k, v), state.grid, side)
-    rows_BCI = special_rows(*(split_heads(x, d) for x in (q_BNI, k_BNI, v_BNI)), special)
+    q_BHND, k_BHND, v_BHND = (split_heads(x, d) for x in (q_BNI, k_BNI, v_BNI))
+    rows_BCI = special_rows(q_BHND, k_BHND, v_BHND, special)
     return patches_BnI if rows_BCI is None else torch.cat([rows_BCI, patches_BnI], dim=1)
 
 

@@ -92,7 +92,7 @@ class EViT(Reduction):
 
 def _norm_share(patches_BnD: Tensor) -> Tensor:
     """Norms that sum to 1, as attention does: the score where no attention map gives one."""
-    norm_Bn = patches_BnD.norm(dim=2)
+    norm_Bn: Tensor = torch.linalg.vector_norm(patches_BnD, dim=2)
     return norm_Bn / norm_Bn.sum(dim=1, keepdim=True)
 
 
