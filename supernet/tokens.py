@@ -21,7 +21,8 @@ class TokenState:
         x_BND: the residual stream, special tokens first.
         special: number of special tokens C.
         grid: (height, width) of the rectangle the patch tokens form, or None.
-        size_BN1: how many patches each token stands for; None where all stand for equally many.
+        size_BN1: how many patches each token stands for, counted in those that had a token when
+            merging began; None where all stand for equally many.
         centres_BN2: centre (y, x) of each patch token in [0, 1]², special tokens excluded; None
             unless tracked.
         alive_BN: 1 for tokens that exist, 0 for padding; None where all exist.
@@ -57,14 +58,7 @@ class TokenState:
         """``size_BN1``, written out where all tokens stand for equally many patches."""
         if self.size_BN1 is not None:
             return self.size_BN1
-        x = self.x_BND
-        share = 1.0
-        if self.parent_BP is not None:
-            share = self.parent_BP.shape[1] / self.tokens
-        size = x.new_full((x.shape[0], x.shape[1], 1), share)
-        if self.special:
-            size[:, : self.special] = 1.0
-        return size
+        return self.x_BND.new_ones((*self.x_BND.shape[:2], 1))
 
     def key_bias_B11N(self) -> Tensor | None:
         """What is added to attention logits per key: log size (proportional attention, ToMe
