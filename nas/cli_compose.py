@@ -12,10 +12,8 @@ from typing import Any
 from nas.cli_errors import check_added, explained
 from nas.config import RunConfig, load_config, validate
 from nas.config.registries import names, registry
+from nas.run_folder import RunFolder
 from search_spaces.errors import UserError, bad_value
-
-CONFIG_FILE = "config.yaml"
-"""The resolved configuration in a run folder."""
 
 
 def compose_and_call(
@@ -106,10 +104,10 @@ def _rebased(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     """
     if config.run is not None:
         folder = _run_folder("run", config.run)
-        base = load_config(folder / CONFIG_FILE)
+        base = load_config(RunFolder(folder).config)
         base.out_dir, base.name = str(folder.parent), folder.name
     elif config.supernet is not None:
-        base = load_config(_run_folder("supernet", config.supernet) / CONFIG_FILE)
+        base = load_config(RunFolder(_run_folder("supernet", config.supernet)).config)
         base.out_dir, base.name = config.out_dir, None
     else:
         return config

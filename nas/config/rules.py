@@ -63,6 +63,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "search.minutes": _POSITIVE,
     "search.batch_size": _AT_LEAST_1,
     "executor.workers": _AT_LEAST_1,
+    "executor.threads": _AT_LEAST_1,
     "executor.timeout_s": _POSITIVE,
     "executor.retries": _AT_LEAST_0,
     "finetune.epochs": _AT_LEAST_0,

@@ -92,6 +92,7 @@ class ExecutorConfig:
 
     name: str = resumable("ray", "registered executor: ray or in_process")
     workers: int | None = resumable(None, "evaluating processes; null: one per core")
+    threads: int = resumable(1, "threads of each of them")
     timeout_s: float = resumable(120.0, "one evaluation may take this long, s")
     retries: int = resumable(2, "how often a failed evaluation is tried again")
     address: str | None = resumable(None, "Ray cluster to join; null: start a local one")

@@ -12,7 +12,8 @@ import pytest
 
 from nas.cli import main, split_words
 from nas.cli_commands import COMMANDS
-from nas.config import RunConfig, run_folder, save_config
+from nas.config import HardwareConfig, RunConfig, run_folder, save_config
+from nas.run_folder import RunFolder
 from search_spaces.errors import UserError
 
 SLOW_TO_IMPORT = {"hydra", "numpy", "optuna", "ray", "sklearn", "timm", "torch"}
@@ -261,15 +262,10 @@ def test_a_typo_in_a_user_s_own_file_is_told_like_one_on_the_line(calls, capsys,
 
 
 def stored_run(folder, **values):
-    from nas.cli_compose import CONFIG_FILE
-
     folder.mkdir(parents=True)
-    base = RunConfig(space={"patch_size": [4]}, hardware={}, seed=7, **values)
-    from nas.config import HardwareConfig
-
-    base.hardware = {"cpu": HardwareConfig(threads=3)}
-    save_config(base, folder / CONFIG_FILE)
-    return base
+    hardware = {"cpu": HardwareConfig(threads=3)}
+    stored = RunConfig(space={"patch_size": [4]}, hardware=hardware, seed=7, **values)
+    save_config(stored, RunFolder(folder).config)
 
 
 def test_a_run_folder_stands_for_the_keys_it_began_with(calls, tmp_path):
