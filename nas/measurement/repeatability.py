@@ -76,7 +76,7 @@ class Target:
     Attributes:
         latency_ms_B: (B,) in the scale of the reported medians.
         statistic: ``latency`` or ``floor``, whichever repeats better.
-        scale: median of latency / floor; the floors are multiplied by it.
+        scale: what floors are multiplied by: the median of latency / floor; 1 for ``latency``.
         repeat: repeatability of the statistic.
     """
 
@@ -84,6 +84,13 @@ class Target:
     statistic: str
     scale: float
     repeat: Agreement
+
+
+def steady_ms(measurement: Measurement, statistic: str, scale: float) -> float:
+    """A measurement as predictors learn it, in the scale of the reported medians."""
+    if statistic == "floor":
+        return measurement.floor_ms * scale
+    return measurement.latency_ms
 
 
 def training_target(measurements: Sequence[Measurement]) -> Target:

@@ -61,6 +61,7 @@ def fit_predictor(
             latency_ms=tuple(target.latency_ms_B.tolist()),
             held_out_ms=tuple(found_B.tolist()),
             statistic=target.statistic,
+            scale=target.scale,
             repeat=target.repeat,
         )
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.measurement.repeatability import agreement
+from nas.measurement.records import Measurement
+from nas.measurement.repeatability import agreement, steady_ms
 from nas.predictors.conformal import half_width, upper
 from nas.predictors.family import FAMILIES, Regression
 from nas.predictors.stored import PredictorData
@@ -89,6 +90,14 @@ class LatencyPredictor:
         """
         return self.mean_ms(features_BF) * float(np.exp(upper(self._log_error_B, confidence)))
 
+    def comparable_ms(self, measurement: Measurement) -> float:
+        """A later measurement in the terms of the predictions, to tell errors from noise.
+
+        On a busy machine the median of a new measurement holds noise that predictions, learned
+        from minima, do not; its minimum, scaled as for learning, does not either.
+        """
+        return steady_ms(measurement, self.data.statistic, self.data.scale)
+
     def require_good_enough(self, force: bool = False, override: str = "force=true") -> None:
         """Refuse to drive a search with a predictor that ranks badly.
 
@@ -118,6 +127,7 @@ class LatencyPredictor:
             "family": self.data.family,
             "hyper": dict(self.data.hyper),
             "statistic": self.data.statistic,
+            "scale": self.data.scale,
             "held_out": self.held_out.to_dict(),
             "repeat": self.data.repeat.to_dict(),
             "interval": float(np.expm1(half_width(self._log_error_B, CONFIDENCE))),

@@ -26,6 +26,7 @@ class PredictorData:
         latency_ms: (B,) what was learned, see ``training_target``.
         held_out_ms: (B,) each network as predicted by a predictor that has not seen it.
         statistic: ``latency`` or ``floor``: what the target was taken from.
+        scale: what floors were multiplied by.
         repeat: how well the measurement itself repeats.
     """
 
@@ -38,6 +39,7 @@ class PredictorData:
     latency_ms: tuple[float, ...]
     held_out_ms: tuple[float, ...]
     statistic: str
+    scale: float
     repeat: Agreement
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from nas.measurement.records import Measurement
-from nas.measurement.slot import summarise
+from nas.measurement.slot import Slot, summarise
 from nas.predictors.conformal import half_width, upper
 from nas.predictors.crossval import FOLDS, folds, held_out
 from nas.predictors.family import FAMILIES, Family
@@ -261,6 +261,29 @@ def test_the_report_stands_beside_the_repeatability(predictor: LatencyPredictor)
     assert report["held_out"]["spearman"] > 0.95
     assert report["interval"] > report["held_out"]["mape"]
     assert report["good_enough"] is True
+
+
+def test_a_new_measurement_is_compared_in_the_same_terms(predictor: LatencyPredictor) -> None:
+    """This one learned minima (they repeat better here), scaled to the medians."""
+    rng = np.random.default_rng(0)
+    seen = world(20)
+    rows = [
+        replace(row, latency_ms=row.latency_ms * factor * 1.25, slots=jittered(row, factor))
+        for row, factor in zip(measurements(seen), rng.uniform(1, 1.2, 20), strict=True)
+    ]
+    busy = fit_predictor(rows, seen.features_BF, NAMES, families=[FAMILIES["linear"]])
+    assert busy.data.statistic == "floor"
+    assert [busy.comparable_ms(row) for row in rows] == pytest.approx(busy.data.latency_ms)
+    row = measured(1.0, 0)
+    assert predictor.data.statistic == "latency"
+    assert predictor.comparable_ms(row) == row.latency_ms
+
+
+def jittered(row: Measurement, factor: float) -> tuple[Slot, ...]:
+    """The same minima, medians that differ between even and odd rounds."""
+    factors = (factor, 1.0, factor, 1.0)
+    pairs = zip(row.slots, factors, strict=True)
+    return tuple(replace(slot, median_ms=slot.median_ms * by) for slot, by in pairs)
 
 
 def test_a_damaged_store_is_named(predictor: LatencyPredictor) -> None:
