@@ -12,6 +12,7 @@ import numpy as np
 from nas.objectives import Limit
 from nas.pareto import Box, Direction, hypervolume, non_dominated, to_costs
 from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
 
 State = Literal["complete", "failed"]
 Source = Literal["evaluated", "store", "none"]
@@ -75,8 +76,14 @@ class FinishedTrial:
 
     @classmethod
     def from_record(cls, number: int, record: Mapping[str, Any]) -> FinishedTrial:
-        """Read a journal record that creates a finished trial."""
-        attrs = record["user_attrs"]
+        """Read a journal record that creates a finished trial.
+
+        Raises:
+            UserError: the record was not written by a study of ours.
+        """
+        attrs = record.get("user_attrs", {})
+        if "digest" not in attrs:
+            raise UserError(f"study: trial {number} was not written by formfinder")
         values = record["values"] or ([] if record["value"] is None else [record["value"]])
         return cls(
             number=number,

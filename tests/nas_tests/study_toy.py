@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.evaluation import EvaluationKey
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+from search_spaces.errors import UserError
 from search_spaces.space import Suggestion, Trial
 
 LAYERS = 3
@@ -84,13 +85,15 @@ class ToyFactory:
     """Builds an evaluator that misbehaves for chosen digests.
 
     Attributes:
-        log: a file or FIFO that gets one line per evaluation, before it.
+        log: a file that gets one line per evaluation, before it.
+        steps: say so on standard output and wait for a byte on standard input, each time.
         raises, nans, hangs: digests.
         dies: digest of an architecture whose evaluation kills its process ...
         died: ... unless this file exists, which it makes first.
     """
 
     log: str | None = None
+    steps: bool = False
     raises: frozenset[str] = frozenset()
     nans: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
@@ -110,6 +113,9 @@ class ToyEvaluator:
         if how.log is not None:
             with Path(how.log).open("a") as file:
                 file.write(f"{digest}\n")
+        if how.steps:
+            os.write(1, b"!")
+            os.read(0, 1)
         if digest in how.raises:
             raise ArithmeticError("two\nlines")
         if digest in how.hangs:
@@ -120,3 +126,8 @@ class ToyEvaluator:
                 Path(how.died).touch()
             os._exit(1)
         return {"accuracy": float("nan") if digest in how.nans else accuracy_of(candidate)}
+
+
+class BrokenFactory(ToyFactory):
+    def build(self) -> ToyEvaluator:
+        raise UserError("weights.safetensors: no such file")
