@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,20 @@ def compose_and_call(
 
     task.__module__ = __name__
     main = hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(task)
-    before, sys.argv = sys.argv, ["formfinder", *flags, *overrides]
+    with explained(overrides), _process_as_hydra_wants_it([*flags, *overrides]):
+        main()
+        if failures:
+            raise failures[0]
+
+
+@contextmanager
+def _process_as_hydra_wants_it(words: Sequence[str]) -> Iterator[None]:
+    before, sys.argv = sys.argv, ["formfinder", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through, they are translated here
     try:
-        with explained(overrides):
-            main()
+        yield
     finally:
         sys.argv = before
-    if failures:
-        with explained(overrides):
-            raise failures[0]
 
 
 def register_groups() -> None:

@@ -139,9 +139,27 @@ def load_dataset(config: DataConfig, frozen: Splits | None = None) -> Dataset:
     if config.mirror and not source.may_mirror:
         raise bad_value("data.mirror", True, f"false: mirrored {config.name} mean something else")
     raw = source.load(config)
+    splits = _divided(raw, config, frozen)
+    train = _take(raw, splits.train)
+    mean, std = channel_statistics(train.images_NCHW)
+    return Dataset(
+        name=config.name,
+        train=train,
+        val=_take(raw, splits.val),
+        class_names=raw.class_names,
+        transform=Transform(raw.resize, mean, std),
+        splits=splits,
+        mirror=config.mirror,
+        padding=config.padding,
+        skipped=raw.skipped,
+        sealed_test=SealedTest(_take(raw, splits.test)),
+    )
+
+
+def _divided(raw: RawImages, config: DataConfig, frozen: Splits | None) -> Splits:
     digest = data_digest(raw)
     if frozen is None:
-        frozen = draw_splits(
+        return draw_splits(
             raw.labels_N,
             raw.given_N,
             raw.class_names,
@@ -150,25 +168,12 @@ def load_dataset(config: DataConfig, frozen: Splits | None = None) -> Dataset:
             seed=config.seed,
             data_digest=digest,
         )
-    elif frozen.data_digest != digest:
+    if frozen.data_digest != digest:
         raise UserError(
             f"data.name={config.name!r}: the images are not those this run began with (digest "
             f"{digest}, was {frozen.data_digest}): allowed are the same ones, or another name=..."
         )
-    train = _take(raw, frozen.train)
-    mean, std = channel_statistics(train.images_NCHW)
-    return Dataset(
-        name=config.name,
-        train=train,
-        val=_take(raw, frozen.val),
-        class_names=raw.class_names,
-        transform=Transform(raw.resize, mean, std),
-        splits=frozen,
-        mirror=config.mirror,
-        padding=config.padding,
-        skipped=raw.skipped,
-        sealed_test=SealedTest(_take(raw, frozen.test)),
-    )
+    return frozen
 
 
 def data_digest(raw: RawImages) -> str:
