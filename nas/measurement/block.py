@@ -41,7 +41,7 @@ class Session:
         runtime: what prepares them.
         plan: how much is measured.
         seed: of the order within blocks.
-        level_ms: the reference's time that drift is relative to; by default the median of the
+        level_ms: the reference's time that drift is relative to; by default the fastest of the
             first block.
     """
 
@@ -121,15 +121,19 @@ class Session:
 
     def _time(self, loaded: Sequence[tuple[Architecture, Prepared]]) -> list[Measurement]:
         visits = list(self._visits([prepared for _, prepared in loaded]))
-        smooth_S = smooth(np.array([visit.reference_ms for visit in visits]))
-        if self.level_ms is None and visits:
-            self.level_ms = float(np.median(smooth_S))
+        if not visits:
+            return []
+        reference_S = np.array([visit.reference_ms for visit in visits])
+        if self.level_ms is None:
+            self.level_ms = float(reference_S.min())
+        smooth_S, floor_drift = smooth(reference_S), float(reference_S.min()) / self.level_ms
         rows = []
         for index, (architecture, prepared) in enumerate(loaded):
             own = [s for s, visit in enumerate(visits) if visit.index == index]
             if 2 * len(own) > self.plan.rounds:
                 slots = [visits[s].slot for s in own]
-                rows.append(self._row(architecture, prepared.clock, slots, smooth_S[own]))
+                beside = (smooth_S[own], floor_drift)
+                rows.append(self._row(architecture, prepared.clock, slots, beside))
         return rows
 
     def _visits(self, loaded: Sequence[Prepared]) -> Iterator[Visit]:
@@ -146,13 +150,19 @@ class Session:
                 yield Visit(index, slot, beside.min_ms)
 
     def _row(
-        self, architecture: Architecture, clock: str, slots: list[Slot], reference_R: FloatArray
+        self,
+        architecture: Architecture,
+        clock: str,
+        slots: list[Slot],
+        beside: tuple[FloatArray, float],
     ) -> Measurement:
         assert self.level_ms is not None
+        reference_R, floor_drift = beside
         return Measurement.of(
             architecture,
             slots,
             (reference_R / self.level_ms).tolist(),
+            floor_drift,
             self.plan.max_relative_iqr,
             profile=self._profile.key(),
             reference_ms=float(np.mean(reference_R)),

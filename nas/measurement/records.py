@@ -19,24 +19,26 @@ SCHEMA_VERSION = 1
 class Measurement:
     """Latency of one architecture on one profile.
 
-    Every figure but those in ``slots`` is corrected for drift: a slot's raw time is divided by
-    the drift of its moment.
+    Every figure but those in ``slots`` is corrected for drift. A slot's median is divided by the
+    drift of its moment. The fastest run is divided by the drift of the reference's fastest run in
+    the same block: both have had the same moments to be undisturbed in.
 
     Attributes:
         profile: ``HardwareProfile.key()``.
         digest: key of the architecture.
         architecture: the architecture as plain data.
         latency_ms: median over the rounds of each round's median: what is reported.
-        floor_ms: median over the rounds of each round's minimum: steadier on a busy machine.
-        min_ms: fastest run of all.
+        floor_ms: fastest run of all rounds: steadier on a busy machine.
         p90_ms: median over the rounds of each round's 90th percentile.
         iqr_ms: median over the rounds of each round's interquartile range.
         n: timed runs of all rounds.
         noisy: whether more than half of the rounds stayed noisy in spite of repeats.
         slots: raw statistics of each round.
-        drifts: speed of the machine at each round: reference / its level; 1.02 = 2 % slower.
+        drifts: slowness of the machine at each round: reference / its level; 1.02 = 2 % slower.
+        floor_drift: the same of the reference's fastest run in the block.
         reference_ms: the reference model's mean time beside the rounds.
-        reference_level_ms: what drift is relative to: the reference's time when the file began.
+        reference_level_ms: what drift is relative to: the reference's fastest run when the file
+            began.
         clock: what was read, see ``Prepared.clock``.
         date: UTC, ISO 8601.
         machine: description of the computer, see ``Machine``.
@@ -47,24 +49,26 @@ class Measurement:
     architecture: Mapping[str, Any]
     latency_ms: float
     floor_ms: float
-    min_ms: float
     p90_ms: float
     iqr_ms: float
     n: int
     noisy: bool
     slots: tuple[Slot, ...]
     drifts: tuple[float, ...]
+    floor_drift: float
     reference_ms: float
     reference_level_ms: float
     clock: str
     date: str
     machine: Mapping[str, Any]
 
-    def rounds_ms(self, statistic: str) -> list[float]:
-        """The corrected figure of each round; ``statistic`` is ``latency`` or ``floor``."""
-        name = {"latency": "median_ms", "floor": "min_ms"}[statistic]
-        pairs = zip(self.slots, self.drifts, strict=True)
-        return [getattr(slot, name) / drift for slot, drift in pairs]
+    def half_ms(self, first: int, statistic: str) -> float:
+        """The ``latency`` or ``floor`` (``statistic``) of every second round from ``first`` on."""
+        slots, drifts = self.slots[first::2], self.drifts[first::2]
+        if statistic == "floor":
+            return min(slot.min_ms for slot in slots) / self.floor_drift
+        pairs = zip(slots, drifts, strict=True)
+        return float(np.median([slot.median_ms / drift for slot, drift in pairs]))
 
     def provenance(self) -> dict[str, Any]:
         """What must stand beside the latency wherever it is shown."""
@@ -107,6 +111,7 @@ class Measurement:
         architecture: Architecture,
         slots: Iterable[Slot],
         drifts: Iterable[float],
+        floor_drift: float,
         max_relative_iqr: float,
         **context: Any,
     ) -> Measurement:
@@ -116,6 +121,7 @@ class Measurement:
             architecture: what was measured.
             slots: raw statistics of each round.
             drifts: drift of each round.
+            floor_drift: drift of the block's fastest reference run.
             max_relative_iqr: above it a round counts as noisy.
             context: the remaining fields.
         """
@@ -129,14 +135,14 @@ class Measurement:
             digest=architecture.digest(),
             architecture=architecture.to_dict(),
             latency_ms=middle("median_ms"),
-            floor_ms=middle("min_ms"),
-            min_ms=float(min([slot.min_ms for slot in kept] / factors)),
+            floor_ms=min(slot.min_ms for slot in kept) / floor_drift,
             p90_ms=middle("p90_ms"),
             iqr_ms=middle("iqr_ms"),
             n=sum(slot.n for slot in kept),
             noisy=2 * noisy > len(kept),
             slots=kept,
             drifts=tuple(factors.tolist()),
+            floor_drift=floor_drift,
             **context,
         )
 

@@ -63,9 +63,9 @@ def repeatability(measurements: Sequence[Measurement], statistic: str = "latency
         measurements: of one profile, with at least two rounds each.
         statistic: ``latency`` (medians) or ``floor`` (minima).
     """
-    rounds = [row.rounds_ms(statistic) for row in measurements if len(row.slots) > 1]
-    even_B = np.array([np.median(values[0::2]) for values in rounds])
-    odd_B = np.array([np.median(values[1::2]) for values in rounds])
+    rows = [row for row in measurements if len(row.slots) > 1]
+    even_B = np.array([row.half_ms(0, statistic) for row in rows])
+    odd_B = np.array([row.half_ms(1, statistic) for row in rows])
     return agreement(even_B, odd_B)
 
 
@@ -97,7 +97,8 @@ def training_target(measurements: Sequence[Measurement]) -> Target:
     """The steadier of two statistics, so that a predictor learns the model and not the noise.
 
     On a busy machine minima repeat two to three times better than medians; on a quiet one both
-    are alike. Minima are scaled to the medians, as the median is what is reported and limited.
+    are nearly alike. Minima are scaled to the medians, as the median is what is reported and
+    limited.
     """
     latency_B = np.array([row.latency_ms for row in measurements])
     floor_B = np.array([row.floor_ms for row in measurements])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,12 @@ class Plan:
         block_mb: weights in 10^6 bytes from which on a block takes no further model.
     """
 
-    rounds: int = 4
+    rounds: int = 6
     warmup_runs: int = 10
     rewarm_runs: int = 5
-    slot_ms: float = 20.0
-    min_runs: int = 10
-    max_runs: int = 50
+    slot_ms: float = 12.0
+    min_runs: int = 8
+    max_runs: int = 40
     reference_runs: int = 10
     max_relative_iqr: float = 0.10
     attempts: int = 3
@@ -50,11 +50,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Raw statistics of the kept series, in milliseconds.
+    """Raw statistics of the quietest series, in milliseconds.
 
     Attributes:
         median_ms: median.
-        min_ms: fastest run.
+        min_ms: fastest run of all series.
         p90_ms: 90th percentile.
         iqr_ms: distance of the quartiles.
         n: runs.
@@ -112,18 +112,20 @@ def time_slot(prepared: Prepared, plan: Plan, warmup_runs: int, runs: int | None
     warm_ms = prepared.durations_ms(warmup_runs)
     runs = runs or _runs_for(float(np.median(warm_ms)), plan)
     best: Slot | None = None
+    fastest_ms = math.inf
     for attempt in range(1, plan.attempts + 1):
         durations_ms = prepared.durations_ms(runs)
         if not all(math.isfinite(value) and value > 0 for value in durations_ms):
             continue
         slot = summarise(durations_ms, attempt)
+        fastest_ms = min(fastest_ms, slot.min_ms)
         if best is None or slot.relative_iqr < best.relative_iqr:
             best = slot
         if slot.relative_iqr <= plan.max_relative_iqr:
-            return slot
+            break
     if best is None:
         raise MeasurementError(f"{plan.attempts} series of {runs} runs gave no positive durations")
-    return best
+    return replace(best, min_ms=fastest_ms)
 
 
 def _runs_for(run_ms: float, plan: Plan) -> int:

@@ -24,7 +24,7 @@ from search_spaces.architecture import Architecture, Stage
 from search_spaces.errors import UserError
 
 PROFILE = HardwareProfile.of("cpu", HardwareConfig(), (8, 8), 1)
-PLAN = Plan(min_runs=5, max_runs=5, reference_runs=5, block=8)
+PLAN = Plan(rounds=4, min_runs=5, max_runs=5, reference_runs=5, block=8)
 REFERENCE_MS = 0.5
 
 
@@ -144,6 +144,14 @@ def test_of_noisy_series_only_the_quietest_is_kept(machine: FakeMachine) -> None
     slot = time_slot(scripted(machine, [0.0, *loud, *quieter, *loud]), PLAN, 1, 5)
     assert slot.attempts == 2
     assert slot.iqr_ms == pytest.approx(0.2)
+    assert slot.min_ms == 1.0
+
+
+def test_the_fastest_run_of_all_series_counts(machine: FakeMachine) -> None:
+    first, second = [-0.1, 0.5, 0.5, 0.0, 0.0], [0.01] * 5
+    slot = time_slot(scripted(machine, [0.0, *first, *second]), PLAN, 1, 5)
+    assert slot.median_ms == pytest.approx(1.01)
+    assert slot.min_ms == pytest.approx(0.9)
 
 
 def test_a_clock_that_jumps_is_not_believed(machine: FakeMachine) -> None:
@@ -189,9 +197,11 @@ def test_a_machine_that_becomes_slower_is_corrected(machine: FakeMachine, tmp_pa
     assert machine.time_ms > 1500
     raw = np.array([np.median([slot.median_ms for slot in row.slots]) for row in rows])
     true = np.array([0.2 + 0.1 * width for width in range(24)])
-    scale = costs(rows)[0] / true[0]  # the level is the first block's, not time zero
     assert np.ptp(raw / true) > 0.3
-    np.testing.assert_allclose(costs(rows), true * scale, rtol=0.02)
+    np.testing.assert_allclose(costs(rows), true, rtol=0.02)
+    floors = [row.floor_ms for row in rows]  # fastest run / fastest reference of the same block
+    np.testing.assert_allclose(floors, true, rtol=0.06)
+    assert training_target(rows).statistic == "latency"
 
 
 def test_a_slow_moment_does_not_hit_one_model(machine: FakeMachine, tmp_path: Path) -> None:

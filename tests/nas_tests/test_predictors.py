@@ -57,6 +57,7 @@ def measured(latency_ms: float, index: int, wobble: float = 0.0) -> Measurement:
         architecture,
         [summarise([value] * 5, attempts=1) for value in rounds],
         [1.0] * 4,
+        1.0,
         0.1,
         profile="cpu_fake",
         reference_ms=1.0,
