@@ -173,10 +173,12 @@ class RayExecutor:
     def _overdue(self, queue: deque[_Task]) -> Iterator[Outcome]:
         now, limit = time.monotonic(), self._options.timeout_s
         for seat in list(self._seats):
-            if seat.starting is not None and now - seat.since > START_TIMEOUT_S:
+            late = seat.starting is not None and now - seat.since > START_TIMEOUT_S
+            # One that waits for a free CPU does no harm while others work.
+            if late and all(other.starting is not None for other in self._seats):
                 raise UserError(
-                    f"executor=ray: a worker did not start within {START_TIMEOUT_S:g} s; "
-                    f"has the cluster {len(self._seats)} free CPUs? {WITHOUT}"
+                    f"executor=ray: no worker started within {START_TIMEOUT_S:g} s; "
+                    f"has the cluster free CPUs? {WITHOUT}"
                 )
             if seat.tasks and now - seat.since > limit:
                 _, task = seat.tasks.popleft()
@@ -201,7 +203,11 @@ def _cause(failure: Any) -> Exception:
 
 
 def _short(failure: Exception) -> str:
-    return type(failure).__name__
+    """The part of Ray's many lines that says why."""
+    text = str(failure)
+    detail = text.partition("Worker exit detail:")[2].strip().splitlines()
+    lines = detail or [line.strip() for line in text.splitlines() if line.strip()][-1:]
+    return f"{type(failure).__name__}: {' '.join(lines[:1])[:200]}"
 
 
 @EXECUTORS.register

@@ -90,7 +90,7 @@ def start(options: ExecutorOptions, folder: Path) -> tuple[Any, bool]:
             ray.init(
                 **arguments,
                 log_to_driver=False,
-                logging_level=logging.WARNING,
+                logging_level=logging.ERROR,
                 runtime_env={"env_vars": worker_environment(options)},
             )
     except Exception as error:

@@ -17,6 +17,7 @@ from nas.evaluation import append, cut_to_last_newline
 from search_spaces.errors import UserError
 
 CREATE_STUDY, STUDY_USER_ATTR, STUDY_SYSTEM_ATTR, CREATE_TRIAL = 0, 2, 3, 4
+HEADER_LENGTH = 3  # records of ``header``
 
 Record = dict[str, Any]
 

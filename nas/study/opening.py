@@ -6,7 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from nas.study.journal import CREATE_STUDY, Journal, Record, header, meta_of
+from nas.study.journal import (
+    CREATE_STUDY,
+    CREATE_TRIAL,
+    HEADER_LENGTH,
+    Journal,
+    Record,
+    header,
+    meta_of,
+)
 from nas.study.problem import SearchProblem, StudySpec
 from search_spaces.errors import UserError
 
@@ -42,9 +50,9 @@ def split(records: list[Record], batch_size: int) -> tuple[list[Record], list[Re
     What stands between the last trial of a batch and the first of the next was written by asking
     the next, and asking it again will make it again.
     """
-    trials = [i for i, record in enumerate(records) if record["op_code"] == 4]
+    trials = [i for i, record in enumerate(records) if record["op_code"] == CREATE_TRIAL]
     complete = len(trials) // batch_size * batch_size
-    end = trials[complete - 1] + 1 if complete else 3
+    end = trials[complete - 1] + 1 if complete else HEADER_LENGTH
     return records[:end], records[end:]
 
 

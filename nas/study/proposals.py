@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from nas.samplers import build_sampler
 from nas.study.journal import CREATE_TRIAL, STUDY_SYSTEM_ATTR, Record
 from nas.study.problem import StudySpec
-from nas.study.trials import COMPLETE, FAILED
+from nas.study.trials import COMPLETE, FAILED, violations_of
 from nas.study.verdicts import Verdict
 from search_spaces.architecture import Architecture
 
@@ -86,13 +86,7 @@ class Proposals:
     def adopt(self, trial: optuna.Trial, record: Record) -> None:
         """Finish ``trial`` as ``record`` says it was finished before."""
         values = record["values"] or ([] if record["value"] is None else [record["value"]])
-        prefix = "constraints:"
-        violations = {
-            key.removeprefix(prefix): value
-            for key, value in record["system_attrs"].items()
-            if key.startswith(prefix)
-        }
-        self._finish(trial, record["user_attrs"], violations, values)
+        self._finish(trial, record["user_attrs"], violations_of(record), values)
 
     def same(self, trial: optuna.Trial, record: Record) -> bool:
         """Whether ``trial`` proposes what ``record`` says."""

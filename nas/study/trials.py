@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,8 +61,6 @@ class FinishedTrial:
     @property
     def architecture(self) -> Architecture:
         """The architecture itself."""
-        import json
-
         return Architecture.from_dict(json.loads(self.architecture_json))
 
     @property
@@ -92,16 +91,21 @@ class FinishedTrial:
             architecture_json=attrs["architecture"],
             values=tuple(values),
             metrics=dict(attrs["metrics"]),
-            violations={
-                key.removeprefix(CONSTRAINT_PREFIX): value
-                for key, value in record["system_attrs"].items()
-                if key.startswith(CONSTRAINT_PREFIX)
-            },
+            violations=violations_of(record),
             source=attrs["source"],
             reason=attrs["reason"],
             seconds=attrs["seconds"],
             repairs=tuple(attrs["repairs"]),
         )
+
+
+def violations_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """Violation by metric, from a record's system attributes, where Optuna keeps constraints."""
+    return {
+        key.removeprefix(CONSTRAINT_PREFIX): value
+        for key, value in record["system_attrs"].items()
+        if key.startswith(CONSTRAINT_PREFIX)
+    }
 
 
 def front_of(

@@ -436,3 +436,22 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on_later(
 def test_bad_questions_get_one_line(make: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_the_numbers_of_the_journal_are_optunas() -> None:
+    from optuna.storages.journal._storage import JournalOperation
+    from optuna.study import StudyDirection
+    from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+    from optuna.trial import TrialState
+
+    from nas.study import journal, trials
+
+    assert journal.CREATE_STUDY == JournalOperation.CREATE_STUDY
+    assert journal.STUDY_USER_ATTR == JournalOperation.SET_STUDY_USER_ATTR
+    assert journal.STUDY_SYSTEM_ATTR == JournalOperation.SET_STUDY_SYSTEM_ATTR
+    assert journal.CREATE_TRIAL == JournalOperation.CREATE_TRIAL
+    assert (trials.COMPLETE, trials.FAILED) == (TrialState.COMPLETE, TrialState.FAIL)
+    assert f"{_CONSTRAINTS_KEY}:" == trials.CONSTRAINT_PREFIX
+    records = journal.header("name", ["min", "max"], ["a", "b"], {})
+    assert len(records) == journal.HEADER_LENGTH
+    assert records[0]["directions"] == [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE]
