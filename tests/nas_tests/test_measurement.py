@@ -200,7 +200,7 @@ def test_a_machine_that_becomes_slower_is_corrected(machine: FakeMachine, tmp_pa
     assert np.ptp(raw / true) > 0.3
     np.testing.assert_allclose(costs(rows), true, rtol=0.02)
     floors = [row.floor_ms for row in rows]  # fastest run / fastest reference of the same block
-    np.testing.assert_allclose(floors, true, rtol=0.06)
+    np.testing.assert_allclose(floors, true, rtol=0.08)
     assert training_target(rows).statistic == "latency"
 
 
