@@ -72,10 +72,9 @@ class RunFolder:
         """The verified front."""
         return self.path / "front.json"
 
-    @property
-    def front_measurements(self) -> Path:
+    def front_measurements(self, profile_key: str) -> Path:
         """Measurements of front members, apart from those the predictor learned from."""
-        return self.path / "profiles" / "front.jsonl"
+        return self.path / "profiles" / f"{profile_key}.front.jsonl"
 
     @property
     def best(self) -> Path:

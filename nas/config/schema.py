@@ -49,6 +49,7 @@ class TrainingConfig:
     weight_decay: float = identity(0.05, "AdamW's decay")
     warmup_share: float = identity(0.1, "share of the steps with a rising learning rate")
     label_smoothing: float = identity(0.1, "weight of the uniform target, [0, 1)")
+    student_label_share: float = identity(0.5, "labels in a student's loss, rest: the teacher")
     ema_decay: float = identity(0.99, "decay per step of the averaged weights; 0: none")
     grad_clip: float | None = identity(1.0, "largest norm of the gradient; null: no limit")
     random_subnets: int = identity(2, "random members per step beside largest and smallest")

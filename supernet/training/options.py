@@ -17,6 +17,7 @@ class TrainingOptions:
         weight_decay: of matrices and kernels; norms, biases and tables have none.
         warmup_share: share of the steps with a rising learning rate; then a cosine to 1 % of it.
         label_smoothing: weight of the uniform target in the teacher's loss.
+        student_label_share: weight of the labels in a student's loss; the rest is the teacher's.
         ema_decay: decay per step of the averaged weights (0: the last weights are used).
         grad_clip: largest norm of a step's gradient, or None.
         random_members: random members per step beside the largest and the smallest.
@@ -29,6 +30,7 @@ class TrainingOptions:
     weight_decay: float = 0.05
     warmup_share: float = 0.1
     label_smoothing: float = 0.1
+    student_label_share: float = 0.5
     ema_decay: float = 0.99
     grad_clip: float | None = 1.0
     random_members: int = 2

@@ -1,0 +1,49 @@
+"""Which torch device trains and evaluates, and how many threads it may use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+from search_spaces.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES = ("auto", "cpu", "cuda", "mps")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEEP_BYTES = 1 << 30
+
+
+def torch_device(name: str) -> torch.device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        UserError: unknown, or not on this machine.
+    """
+    import torch
+
+    if name not in NAMES:
+        raise unknown_name("device", name, NAMES)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
+    if not there[name]:
+        found = ", ".join(n for n, is_there in there.items() if is_there)
+        raise UserError(f"device={name!r} is not on this machine (found: {found})")
+    return torch.device(name)
+
+
+def keep_large_blocks() -> None:
+    """Ask the C allocator to keep large blocks instead of returning them after each use.
+
+    Activations are freed and allocated again all the time; every return to the system costs page
+    faults. Does nothing where the C library is not glibc.
+    """
+    if os.name != "posix":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)

@@ -1,0 +1,134 @@
+"""Step 6: the chosen member as files, with its one look at the test images.
+
+The only place that opens the test split. The result is kept with the run under the hash of the
+exported weights, so the same model is never tested twice.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from nas.display import Display
+from nas.evaluation import EvaluationKey, EvaluationStore
+from nas.evaluator import hits
+from nas.export.best import SCHEMA_VERSION, check_best, read_best
+from nas.export.onnx import export_onnx
+from nas.front import Front, Member, Metric
+from nas.run import Run
+from nas.run_folder import write_json
+from nas.steps.verifying import accuracy_metric
+from nas.version import code_version
+from search_spaces.errors import UserError
+from supernet.extract import VisionTransformer
+from supernet.training.checkpoint import weights_hash
+
+
+def export_member(
+    run: Run,
+    front: Front,
+    member: Member,
+    model: VisionTransformer,
+    target: Path,
+    display: Display,
+    passes: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Write ``best.json``, ``.safetensors`` and ``.onnx`` of one front member.
+
+    Args:
+        run: the run.
+        front: the verified front.
+        member: which member.
+        model: its standalone model in eval mode, fine-tuned if ``passes`` says so.
+        target: the JSON file; the others lie beside it.
+        display: where to say what was written.
+        passes: what was done to the inherited weights, in order.
+
+    Returns:
+        The content of the JSON file. A file that already holds this model is read instead.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    weights = weights_hash(model.state_dict())
+    if target.exists() and _same(target, weights, front):
+        display.line(f"{target} was exported before")
+        return read_best(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors, onnx = target.with_suffix(".safetensors"), target.with_suffix(".onnx")
+    scratch = tensors.with_suffix(".tmp")
+    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, scratch)
+    scratch.replace(tensors)
+    report = export_onnx(model, run.example(run.profile), onnx, metadata={"digest": member.digest})
+    metrics = dict(member.metrics)
+    metrics["val_accuracy"] = _val_accuracy(run, model) if passes else metrics["accuracy"]
+    del metrics["accuracy"]
+    metrics = {"test_accuracy": _test_accuracy(run, model, weights), **metrics}
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "formfinder_version": code_version(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "digest": member.digest,
+        "architecture": member.architecture.to_dict(),
+        "task": {"name": run.task.name, "classes": list(run.dataset.class_names)},
+        "transform": run.dataset.transform.to_dict(),
+        "passes": list(passes),
+        "weights": {"file": tensors.name, "hash": weights},
+        "onnx": {
+            "file": onnx.name,
+            "opset": report.opset,
+            "max_difference": report.max_difference,
+        },
+        "supernet": {"weights": front.weights, "space": run.space.digest()},
+        "profile": dict(front.profile),
+        "metrics": {name: metric.to_dict() for name, metric in metrics.items()},
+        "layers": member.to_dict()["layers"],
+        "repairs": [],
+        "counting_rule": front.counting_rule,
+    }
+    check_best(data, target)
+    write_json(target, data)
+    return data
+
+
+def _same(target: Path, weights: str, front: Front) -> bool:
+    try:
+        data = read_best(target)
+    except UserError:  # damaged or of another version: it is written anew
+        return False
+    files = [target.parent / data["weights"]["file"], target.parent / data["onnx"]["file"]]
+    same_profile = data["profile"]["key"] == front.profile["key"]
+    return data["weights"]["hash"] == weights and same_profile and all(f.exists() for f in files)
+
+
+def _val_accuracy(run: Run, model: torch.nn.Module) -> Metric:
+    val = run.dataset.val
+    found_N = hits(model, run.dataset.transform.normalise(val.images_NCHW), val.labels_N)
+    return accuracy_metric([bool(hit) for hit in found_N], "val", run)
+
+
+def _test_accuracy(run: Run, model: torch.nn.Module, weights: str) -> Metric:
+    """Accuracy on the test images: looked up if this model was tested before."""
+    key = EvaluationKey(
+        weights=weights,
+        architecture="exported",
+        metric="correct",
+        split=f"test:{run.dataset.digest}",
+    )
+    store = EvaluationStore(run.folder.evaluations)
+    known, count = store.get(key), len(run.dataset.sealed_test)
+    if known is not None:
+        right = round(known.value)
+        metric = accuracy_metric([True] * right + [False] * (count - right), "test", run)
+        return replace(metric, source={**metric.source, "date": known.provenance.get("date")})
+    test = run.dataset.open_test(weights)
+    found_N = hits(model, run.dataset.transform.normalise(test.images_NCHW), test.labels_N)
+    metric = accuracy_metric([bool(hit) for hit in found_N], "test", run)
+    store.put(key, float(found_N.sum()), {"date": metric.source["date"]})
+    return metric

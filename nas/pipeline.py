@@ -1,0 +1,147 @@
+"""The whole job, one call a step. Each step resumes from what its files hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.config import RunConfig, load_config
+from nas.display import Display, timed
+from nas.export.package import export_member
+from nas.front import Front, Member
+from nas.run import Run
+from nas.run_folder import RunFolder
+from nas.steps.baselines import train_baselines
+from nas.steps.describing import describe_path
+from nas.steps.finetuning import finetune
+from nas.steps.profiling import fit_profiles
+from nas.steps.searching import search as run_search
+from nas.steps.summary import announce, say_next, summarise
+from nas.steps.training import train_supernet
+from nas.steps.verifying import choose, verify
+from search_spaces.errors import UserError
+from supernet.extract import VisionTransformer
+from supernet.model import Supernet, extract
+
+
+def run(config: RunConfig) -> RunFolder:
+    """Train, profile, search, verify, export: from images and a device to a model."""
+    display = Display(config.progress)
+    job = Run(config)
+    announce(job, display)
+    supernet = _trained(job, display)
+    _profiled(job, display)
+    front = _searched(job, supernet, display)
+    _exported(job, supernet, front, display)
+    return job.folder
+
+
+def train(config: RunConfig) -> RunFolder:
+    """Train the supernet only."""
+    display = Display(config.progress)
+    job = Run(config)
+    announce(job, display)
+    _trained(job, display)
+    say_next(job, display, ("profile", "search"))
+    return job.folder
+
+
+def profile(config: RunConfig) -> RunFolder:
+    """Measure sampled subnets and fit the predictors; needs no trained weights."""
+    display = Display(config.progress)
+    job = Run(config)
+    announce(job, display)
+    _profiled(job, display)
+    say_next(job, display, ("run",))
+    return job.folder
+
+
+def search(config: RunConfig) -> RunFolder:
+    """Search with the trained weights; measures the profile first where it was not."""
+    display = Display(config.progress)
+    job = Run(config)
+    announce(job, display)
+    supernet = job.trained_supernet()
+    _profiled(job, display)
+    front = _searched(job, supernet, display)
+    _exported(job, supernet, front, display)
+    return job.folder
+
+
+def export(config: RunConfig) -> RunFolder:
+    """Write the winner's files and the report of a searched run."""
+    display = Display(config.progress)
+    job = Run(config)
+    if not job.folder.front.exists():
+        raise UserError(f"{job.folder.path}: nothing to export yet; call formfinder run first")
+    _exported(job, job.trained_supernet(), Front.load(job.folder.front), display)
+    return job.folder
+
+
+def pick(config: RunConfig) -> Path:
+    """Choose another member of a finished front and export it; searches nothing.
+
+    Returns:
+        Its ``best.json``.
+    """
+    display = Display(config.progress)
+    stored = load_config(RunFolder(Path(str(config.run))).config)
+    stored.out_dir, stored.name = str(Path(str(config.run)).parent), Path(str(config.run)).name
+    limits, stored.device = dict(config.constraints), config.device
+    job = Run(stored)
+    front = Front.load(job.folder.front)
+    job.config.constraints = limits
+    rule, member = choose(job.config, front.standing(), config.by)
+    display.step(f"Pick by {rule}")
+    model = _extracted(job.trained_supernet(), member)
+    target = job.folder.pick(member.digest)
+    data = export_member(job, front, member, model, target, display)
+    summarise(job, data, target, display)
+    return target
+
+
+def describe(path: Path) -> None:
+    """Print an architecture or a run, layer by layer."""
+    describe_path(path, Display())
+
+
+# -- steps ------------------------------------------------------------------------------------
+
+
+def _trained(job: Run, display: Display) -> Supernet:
+    display.step("Train")
+    with timed(job.folder.seconds, "train"):
+        return train_supernet(job, display)
+
+
+def _profiled(job: Run, display: Display) -> None:
+    display.step("Profile")
+    with timed(job.folder.seconds, "profile"):
+        fit_profiles(job, display)
+
+
+def _searched(job: Run, supernet: Supernet, display: Display) -> Front:
+    display.step("Search")
+    with timed(job.folder.seconds, "search"):
+        result = run_search(job, supernet, display)
+    display.step("Verify")
+    with timed(job.folder.seconds, "verify"):
+        return verify(job, supernet, result, display)
+
+
+def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> None:
+    display.step("Export")
+    with timed(job.folder.seconds, "export"):
+        member = front.member(front.winner)
+        model, passes = _extracted(supernet, member), []
+        if job.config.finetune.epochs > 0:
+            passes = [finetune(job, model, display)]
+        data = export_member(job, front, member, model, job.folder.best, display, passes)
+        baselines = train_baselines(job, front, display) if job.config.report.baselines else ()
+        from nas.report import write_report  # plotly is slow to import
+
+        write_report(job.folder, baselines)
+    summarise(job, data, job.folder.best, display)
+
+
+def _extracted(supernet: Supernet, member: Member) -> VisionTransformer:
+    return extract(supernet, member.architecture).eval()

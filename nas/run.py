@@ -1,0 +1,192 @@
+"""One run: its configuration, its folder, and what its steps share."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.config import (
+    RunConfig,
+    diff_identity,
+    load_config,
+    run_folder,
+    save_config,
+)
+from nas.data.dataset import Dataset, load_dataset
+from nas.data.splits import Splits
+from nas.hardware.profile import HardwareProfile
+from nas.run_folder import RunFolder, read_json, write_json
+from nas.tasks import TASKS
+from nas.tasks.task import Task
+from search_spaces.errors import UserError
+from search_spaces.space import SearchSpace
+from supernet.costs import SpaceCosts
+from supernet.model import Supernet
+from supernet.operators import all_cards
+
+if TYPE_CHECKING:
+    import torch
+
+SUPERNET_KEYS = ("data", "space", "training")
+
+
+class Run:
+    """What the steps of one run share; heavy parts are made when first asked for.
+
+    Args:
+        config: validated.
+
+    Raises:
+        UserError: the folder holds a run of another identity, or the space or data cannot be used.
+
+    Attributes:
+        config: as given; with ``supernet=RUN`` data, space and training are those of RUN.
+        folder: the run's own.
+        source: the folder that holds weights and accuracies: the run's own, or ``supernet=RUN``.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.source = RunFolder(Path(config.supernet)) if config.supernet else None
+        if self.source is not None:
+            owner = load_config(self.source.config)
+            for key in SUPERNET_KEYS:
+                setattr(config, key, getattr(owner, key))
+        self.folder = RunFolder(run_folder(config))
+        self.source = self.source or self.folder
+        self._check_identity()
+        self.space = self._space()  # the space and the data are checked before anything is written
+        self.dataset: Dataset = load_dataset(config.data, self._frozen_splits())
+        self._check_data()
+        self._write()
+
+    @cached_property
+    def task(self) -> Task:
+        """What is learned."""
+        return TASKS["classification"]
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the head."""
+        return self.task.outputs(self.dataset.class_names)
+
+    @cached_property
+    def costs(self) -> SpaceCosts:
+        """Prices of candidates."""
+        return SpaceCosts(self.space, self.num_classes)
+
+    @property
+    def profiles(self) -> tuple[HardwareProfile, ...]:
+        """The hardware profiles of this run."""
+        size = self.space.spec.image_size
+        return tuple(
+            HardwareProfile.of(name, config, size, self.space.spec.channels)
+            for name, config in self.config.hardware.items()
+        )
+
+    @property
+    def profile(self) -> HardwareProfile:
+        """The profile that is searched for.
+
+        Raises:
+            UserError: there are several.
+        """
+        profiles = self.profiles
+        if len(profiles) != 1:
+            names = [profile.name for profile in profiles]
+            raise UserError(
+                f"hardware={names}: a search is for one profile; search for the others with "
+                f"formfinder search supernet={self.folder.path} hardware=NAME"
+            )
+        return profiles[0]
+
+    def new_supernet(self) -> Supernet:
+        """A supernet with weights drawn from the seed."""
+        import torch
+
+        generator_state = torch.get_rng_state()
+        torch.manual_seed(self.config.seed)
+        try:
+            return Supernet(self.space, self.num_classes)
+        finally:
+            torch.set_rng_state(generator_state)
+
+    def trained_supernet(self) -> Supernet:
+        """The supernet with its trained weights.
+
+        Raises:
+            UserError: it is not trained, or damaged.
+        """
+        from supernet.training.loop import load_supernet
+
+        assert self.source is not None
+        if not self.source.supernet.exists():
+            raise UserError(f"{self.source.path}: no trained supernet; call formfinder train first")
+        return load_supernet(self.new_supernet(), self.source.supernet)
+
+    def genes(self, architectures: Any) -> np.ndarray[Any, Any]:
+        """Gene rows of architectures of the space."""
+        return np.stack([self.space.encode(architecture) for architecture in architectures])
+
+    def example(self, profile: HardwareProfile) -> torch.Tensor:
+        """Images for timing, from a fixed seed."""
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(profile.input_shape, generator=generator)
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def _check_identity(self) -> None:
+        if not self.folder.config.exists():
+            return
+        changes = diff_identity(load_config(self.folder.config), self.config)
+        if changes:
+            raise UserError(
+                f"{self.folder.path} is another run: {'; '.join(changes)}; "
+                "give this one another name=..."
+            )
+
+    def _space(self) -> SearchSpace:
+        """The space, without the operators that the profile's runtime cannot run."""
+        return SearchSpace(_plain(self.config.space), all_cards())
+
+    def _frozen_splits(self) -> Splits | None:
+        assert self.source is not None
+        if not self.source.splits.exists():
+            return None
+        return Splits.from_dict(read_json(self.source.splits))
+
+    def _check_data(self) -> None:
+        spec, data = self.space.spec, self.dataset
+        size = (data.image_size, data.image_size)
+        if spec.image_size != size or spec.channels != data.channels:
+            raise UserError(
+                f"space.image_size={list(spec.image_size)}, space.channels={spec.channels}: "
+                f"the images of data.name={data.name!r} are {list(size)} with {data.channels}"
+            )
+
+    def _write(self) -> None:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        save_config(self.config, self.folder.config)
+        write_json(self.folder.splits, self.dataset.splits.to_dict())
+        write_json(
+            self.folder.space,
+            {
+                "space": self.space.to_dict(),
+                "digest": self.space.digest(),
+                "cardinality": self.space.cardinality(),
+                "genes": [
+                    {"name": gene.name, "choices": list(gene.choices)} for gene in self.space.genes
+                ],
+            },
+        )
+
+
+def _plain(value: Any) -> Any:
+    """YAML's numbers, lists and mappings, whatever they were composed from."""
+    return json.loads(json.dumps(value))

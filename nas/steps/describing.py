@@ -1,0 +1,99 @@
+"""``formfinder describe``: an architecture, an exported model or a run, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.display import Display
+from nas.export.best import check_best
+from nas.front import Front
+from nas.run_folder import RunFolder, read_json
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
+from search_spaces.workload import COUNTING_RULE
+from supernet.workload import workload
+
+DEFAULT_CLASSES = 1000
+
+
+def describe_path(path: Path, display: Display) -> None:
+    """Print what a file or a run folder holds.
+
+    Args:
+        path: an architecture's JSON, a ``best.json``, a ``front.json`` or a run folder.
+        display: where to.
+
+    Raises:
+        UserError: it is none of these, or damaged.
+    """
+    if path.is_dir():
+        folder = RunFolder(path)
+        path = folder.best if folder.best.exists() else folder.front
+        if not path.exists():
+            raise UserError(f"{folder.path}: no best.json or front.json; is it a finished run?")
+    data = read_json(path)
+    if "members" in data:
+        _front(Front.load(path), display)
+    elif "architecture" in data:
+        check_best(data, path)
+        architecture = Architecture.from_dict(data["architecture"])
+        _layers(architecture, len(data["task"]["classes"]), display)
+        _metrics(data["metrics"], display)
+    else:
+        _layers(Architecture.from_dict(data), DEFAULT_CLASSES, display)
+
+
+def _layers(architecture: Architecture, num_classes: int, display: Display) -> None:
+    work = workload(architecture, num_classes)
+    height, width = architecture.image_size
+    display.step(f"Architecture {architecture.digest()}")
+    display.line(
+        f"images {height}×{width}×{architecture.channels}, patch {architecture.patch_size}, "
+        f"{architecture.depth} layers, {num_classes} classes"
+    )
+    rows = [
+        (
+            layer.name.replace("stages.", "").replace("blocks.", ""),
+            layer.op,
+            f"{layer.tokens_in} → {layer.tokens_out}"
+            if layer.tokens_in != layer.tokens_out
+            else str(layer.tokens_out),
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+            f"{layer.macs / max(work.macs, 1):.0%}",
+        )
+        for layer in work.layers
+    ]
+    rows.append(("total", "", "", f"{work.params:,}", f"{work.macs:,}", ""))
+    display.table("", ("layer", "operator", "tokens", "params", "MACs", "share"), rows)
+    display.line(
+        f"fp32 at batch 1: {work.peak_memory_mb():.3f} MB peak (closed form), of which "
+        f"{work.peak_activation_mb():.3f} MB activations"
+    )
+    display.line(COUNTING_RULE)
+
+
+def _metrics(metrics: dict[str, Any], display: Display) -> None:
+    rows = []
+    for name, metric in metrics.items():
+        span = f"[{metric['low']:.4g}, {metric['high']:.4g}]" if "low" in metric else ""
+        count = f"n={metric['n']}" if "n" in metric else ""
+        rows.append((name, f"{metric['value']:.6g}", span, metric["kind"], count))
+    display.table("", ("metric", "value", "interval", "kind", ""), rows)
+
+
+def _front(front: Front, display: Display) -> None:
+    rows = [
+        (
+            f"{'→' if member.digest == front.winner else ' '} {member.digest}",
+            f"{member.value('accuracy'):.4f}",
+            f"{member.value('latency_ms'):.3f}",
+            f"{member.value('peak_memory_mb'):.3f}",
+            f"{member.value('params'):,.0f}",
+            "dominated" if member.dominated else "",
+        )
+        for member in front.members
+    ]
+    display.step(f"Front of {front.run}: {front.profile['key']}")
+    display.table("", ("", "val acc", "ms", "MB", "params", ""), rows)

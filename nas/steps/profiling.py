@@ -1,0 +1,170 @@
+"""Step 3: measure sampled subnets on the hardware, and learn to predict what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from nas.display import Display, duration
+from nas.hardware.profile import HardwareProfile
+from nas.measurement.memory import measure_peak_memory
+from nas.measurement.protocol import measure_models
+from nas.measurement.records import Measurement
+from nas.measurement.repeatability import agreement
+from nas.predictors.fit import fit_predictor
+from nas.predictors.predictor import LatencyPredictor
+from nas.run import Run
+from nas.run_folder import read_json, write_json
+from search_spaces.architecture import Architecture
+from supernet.extract import VisionTransformer, build_model
+
+TORCH = "torch_eager"
+SECONDS_PER_SUBNET = 0.6
+
+
+def fit_profiles(run: Run, display: Display) -> None:
+    """Measure and fit every profile of the run, its torch twin, and peak memory."""
+    wanted: dict[str, tuple[HardwareProfile, int]] = {}
+    for profile in run.profiles:
+        count = run.config.profile.n_runtime
+        if profile.runtime == TORCH:
+            count = max(count, run.config.profile.n_torch)
+        elif run.config.profile.n_torch > 0:
+            twin = replace(profile, runtime=TORCH)
+            wanted[twin.key()] = (twin, run.config.profile.n_torch)
+        wanted[profile.key()] = (profile, count)
+    for profile, count in wanted.values():
+        _fit_profile(run, profile, count, display)
+    if not run.folder.memory.exists():
+        _fit_memory(run, display)
+    report_memory(run, display)
+
+
+def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
+    """The fitted predictor of a profile.
+
+    Raises:
+        UserError: the profile was not measured in this run, or its file is damaged.
+    """
+    return LatencyPredictor.from_dict(read_json(run.folder.predictor(profile.key())))
+
+
+def profile_subnets(run: Run, count: int) -> list[Architecture]:
+    """Distinct subnets to measure: the ends of the space first, then draws from the seed."""
+    space = run.space
+    found: dict[str, Architecture] = {}
+    for patch in space.spec.patch_size:
+        for largest in (True, False):
+            end = space.decode(space.extreme(largest=largest, patch_size=patch))
+            found.setdefault(end.digest(), end)
+    rng = np.random.default_rng([run.config.seed, 3])
+    for _ in range(20 * count):
+        if len(found) >= count:
+            break
+        drawn = space.sample(rng)
+        found.setdefault(drawn.digest(), drawn)
+    return list(found.values())[:count]
+
+
+def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
+    path = run.folder.predictor(profile.key())
+    if path.exists() and len(load_predictor(run, profile).data.latency_ms) >= count:
+        report_predictor(load_predictor(run, profile), display)
+        return
+    subnets = profile_subnets(run, count)
+    display.line(
+        f"{profile.key()}: {len(subnets)} subnets, about "
+        f"{duration(len(subnets) * SECONDS_PER_SUBNET)}"
+    )
+    with display.bar("measure", len(subnets), "subnets") as bar:
+        rows = measure_models(
+            [(subnet, builder(run, subnet)) for subnet in subnets],
+            profile,
+            run.folder.measurements(profile.key()),
+            seed=run.config.seed,
+            max_seconds=run.config.profile.seconds,
+            on_progress=lambda done, total: bar.at(done),
+        )
+    predictor = fit(run, rows)
+    write_json(path, predictor.to_dict())
+    report_predictor(predictor, display)
+
+
+def builder(run: Run, architecture: Architecture) -> Callable[[], VisionTransformer]:
+    """A function that builds the standalone model; latency does not depend on its weights."""
+    return partial(_build, architecture, run.num_classes)
+
+
+def _build(architecture: Architecture, num_classes: int) -> VisionTransformer:
+    return build_model(architecture, num_classes).eval()
+
+
+def fit(run: Run, rows: list[Measurement]) -> LatencyPredictor:
+    """A predictor from measured rows, on the features of the cost model."""
+    genes = run.genes([Architecture.from_dict(row.architecture) for row in rows])
+    costs = run.costs(genes)
+    return fit_predictor(rows, costs.features_BF, costs.feature_names, seed=run.config.seed)
+
+
+def report_predictor(predictor: LatencyPredictor, display: Display) -> None:
+    """Held-out error beside the measurement's own repeatability."""
+    found, repeat = predictor.held_out, predictor.data.repeat
+    columns = (predictor.data.profile, "MAPE", "Spearman", "Kendall tau")
+    rows = [
+        (
+            f"predictor ({predictor.data.family}), 5-fold, n={found.n}",
+            f"{found.mape:.1%}",
+            f"{found.spearman:.3f}",
+            f"{found.kendall_tau:.3f}",
+        ),
+        (
+            "the measurement's own repeat",
+            f"{repeat.mape:.1%}",
+            f"{repeat.spearman:.3f}",
+            f"{repeat.kendall_tau:.3f}",
+        ),
+    ]
+    display.table("", columns, rows)
+
+
+def _fit_memory(run: Run, display: Display) -> None:
+    """Hold the closed form of peak memory against the allocator's own events."""
+    count = max(run.config.profile.n_torch, 20)
+    profile = run.profiles[0]
+    rows = []
+    with display.bar("memory", count, "subnets") as bar:
+        for done, subnet in enumerate(profile_subnets(run, count), 1):
+            measured = measure_peak_memory(_build(subnet, run.num_classes), run.example(profile))
+            predicted = run.costs(run.genes([subnet])).peak_memory_mb(profile.batch)[0]
+            rows.append(
+                {
+                    "digest": subnet.digest(),
+                    "predicted_mb": float(predicted),
+                    "measured_mb": measured.peak_memory_mb,
+                    "measured_activation_mb": measured.peak_activation_mb,
+                }
+            )
+            bar.at(done)
+    found = np.array([row["predicted_mb"] for row in rows], dtype=np.float64)
+    true = np.array([row["measured_mb"] for row in rows], dtype=np.float64)
+    write_json(
+        run.folder.memory,
+        {
+            "runtime": TORCH,
+            "batch": profile.batch,
+            "report": agreement(found, true).to_dict(),
+            "rows": rows,
+        },
+    )
+
+
+def report_memory(run: Run, display: Display) -> None:
+    """How well the closed form tells the measured peak."""
+    report = read_json(run.folder.memory)["report"]
+    display.line(
+        f"peak memory, closed form against {report['n']} measured in torch: "
+        f"MAPE {report['mape']:.1%}, Kendall tau {report['kendall_tau']:.3f}"
+    )

@@ -1,0 +1,157 @@
+"""Step 4: the study, evaluated in workers that hold the weights and the validation images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nas.display import Display, duration
+from nas.evaluation import EvaluationStore
+from nas.evaluator import SupernetEvaluatorFactory
+from nas.executors import ExecutorOptions, open_executor
+from nas.hardware.profile import HardwareProfile
+from nas.objectives import OBJECTIVES, Limit
+from nas.problem import SupernetProblem
+from nas.run import Run
+from nas.steps.profiling import load_predictor
+from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
+from search_spaces.errors import UserError
+from supernet.model import Supernet
+from supernet.training.checkpoint import weights_hash
+
+PROBE = 4096
+
+
+def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
+    """Run, or go on with, the study of a run.
+
+    Raises:
+        UserError: no architecture can meet the limits, the predictor is too poor, or the study
+            in the folder is another one.
+    """
+    profile, weights = run.profile, weights_hash(supernet.state_dict())
+    predictor = load_predictor(run, profile)
+    predictor.require_good_enough(override="more measurements (profile.n_runtime=...)")
+    problem = SupernetProblem(run, profile, predictor, weights)
+    limits = limits_of(run)
+    check_reachable(problem, limits, run.config.seed)
+    write_val_images(run)
+    config = run.config
+    assert run.source is not None
+    factory = SupernetEvaluatorFactory(str(run.source.path.resolve()), weights, run.num_classes)
+    options = ExecutorOptions(
+        workers=config.executor.workers,
+        timeout_s=config.executor.timeout_s,
+        retries=config.executor.retries,
+        address=config.executor.address,
+    )
+    spec = StudySpec(
+        objectives=tuple(OBJECTIVES[name] for name in config.search.objectives),
+        limits=limits,
+        sampler=config.sampler.name,
+        sampler_options=config.sampler.options,
+        seed=config.seed,
+        batch_size=config.search.batch_size,
+    )
+    _announce(run, profile, display)
+    with display.bar("search", config.search.trials, "trials") as bar:
+
+        def on_trial(trial: FinishedTrial) -> None:
+            value = trial.hypervolume
+            bar.at(trial.number + 1, "" if value is None else f"hypervolume {value:.4f}")
+
+        result = run_study(
+            problem,
+            spec,
+            executor=lambda: open_executor(config.executor.name, factory, options, run.folder.path),
+            store=EvaluationStore(run.source.evaluations),
+            journal=run.folder.study,
+            budget=Budget(trials=config.search.trials, minutes=config.search.minutes),
+            on_trial=on_trial,
+        )
+    _report(run, result, display)
+    return result
+
+
+def limits_of(run: Run) -> tuple[Limit, ...]:
+    """The hard limits of a run."""
+    return tuple(
+        Limit(OBJECTIVES[name], bound)
+        for name, bound in run.config.constraints.items()
+        if bound is not None
+    )
+
+
+def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: int) -> None:
+    """Refuse limits that no architecture meets, before anything is paid for.
+
+    Raises:
+        UserError: names the limit and the best value that can be reached.
+    """
+    space = problem.run.space
+    rng = np.random.default_rng([seed, 4])
+    ends = [space.extreme(largest=False, patch_size=patch) for patch in space.spec.patch_size]
+    genes = np.concatenate([np.stack(ends), space.sample_genes(rng, PROBE)])
+    costs = problem.run.costs(genes)
+    columns = {
+        "latency_ms": problem.predictor.mean_ms(costs.features_BF),
+        "peak_memory_mb": costs.peak_memory_mb(problem.profile.batch),
+        "params": costs.params_B,
+        "macs": costs.macs_B,
+    }
+    for limit in limits:
+        values = columns.get(limit.objective.name)
+        if values is None:
+            continue
+        best = values.min() if limit.objective.direction == "min" else values.max()
+        if limit.violation(float(best)) > 0:
+            raise UserError(
+                f"constraints.{limit.objective.name}={limit.bound:g}: no architecture of the space "
+                f"meets it; the best reachable value is about {best:.3g} {limit.objective.unit}"
+            )
+
+
+def write_val_images(run: Run) -> None:
+    """The decoded validation images, once, for all workers."""
+    from safetensors.torch import save_file
+
+    assert run.source is not None
+    path = run.source.val_images
+    if path.exists():
+        return
+    val = run.dataset.val
+    tensors = {
+        "images": run.dataset.transform.normalise(val.images_NCHW).contiguous(),
+        "labels": val.labels_N.contiguous(),
+    }
+    scratch = Path(f"{path}.tmp")
+    save_file(tensors, scratch)
+    scratch.replace(path)
+
+
+def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:
+    genes = run.space.sample_genes(np.random.default_rng(0), 256)
+    macs = float(run.costs(genes).macs_B.mean()) * len(run.dataset.val)
+    seconds = run.config.search.trials * (macs / 20e9 + 0.02)
+    display.line(
+        f"{run.space.cardinality():.3g} architectures, {run.config.search.trials} trials for "
+        f"{profile.key()} with {run.config.sampler.name} on {run.config.executor.name}: about "
+        f"{duration(seconds)} and the start of the workers"
+    )
+
+
+def _report(run: Run, result: StudyResult, display: Display) -> None:
+    failed = sum(trial.state == "failed" for trial in result.trials)
+    again = f", {result.resumed} of them from before" if result.resumed else ""
+    value = "" if result.hypervolume is None else f", hypervolume {result.hypervolume:.4f}"
+    display.line(
+        f"{len(result.trials)} trials{again}, {failed} failed, "
+        f"{len(result.front)} on the front{value}"
+    )
+    if not result.front:
+        raise UserError(
+            "search: no trial met the limits; give it more trials (search.trials) or wider limits"
+        )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt

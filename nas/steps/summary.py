@@ -1,0 +1,111 @@
+"""What a run says at its beginning and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.display import Display, duration
+from nas.front import Front
+from nas.run import Run
+from nas.run_folder import read_json
+
+SHOWN = 10
+COMMANDS = {
+    "run": ("the whole job", "formfinder run {folder}"),
+    "profile": ("measure this machine", "formfinder profile {folder}"),
+    "search": ("search with these weights", "formfinder search {folder}"),
+}
+
+
+def announce(run: Run, display: Display) -> None:
+    """What is about to happen, on what, where."""
+    data = run.dataset
+    display.step(f"Formfinder: {run.folder.path}")
+    display.line(
+        f"data {data.name}: {len(data.train)} train, {len(data.val)} val, "
+        f"{len(data.sealed_test)} test images, {len(data.class_names)} classes"
+    )
+    display.line(
+        f"space: {run.space.cardinality():.4g} architectures, {len(run.space.genes)} genes"
+    )
+    for skipped in data.skipped[:SHOWN]:
+        display.line(f"skipped: {skipped}")
+
+
+def say_next(run: Run, display: Display, commands: Sequence[str]) -> None:
+    """The commands a user would want next."""
+    display.step("Next")
+    for name in commands:
+        what, command = COMMANDS[name]
+        display.line(f"{command.format(folder=run.folder.path):44} {what}")
+
+
+def summarise(run: Run, best: Mapping[str, Any], target: Path, display: Display) -> None:
+    """The front, the exported model, the seconds, the next three commands."""
+    front = Front.load(run.folder.front)
+    _front_table(front, best["digest"], display)
+    _model(best, target, display)
+    if target == run.folder.best:
+        _seconds(run, display)
+    _next(run, target, display)
+
+
+def _front_table(front: Front, chosen: str, display: Display) -> None:
+    members = front.standing()
+    step = max(len(members) // SHOWN, 1)
+    shown = [m for i, m in enumerate(members) if i % step == 0 or m.digest == chosen]
+    rows = []
+    for member in shown:
+        accuracy, latency = member.metrics["accuracy"], member.metrics["latency_ms"]
+        predicted = (latency.predicted or {}).get("value", float("nan"))
+        rows.append(
+            (
+                f"{'→' if member.digest == chosen else ' '} {member.digest}",
+                f"{accuracy.value:.3f}{'≈' if member.tied else ' '}",
+                f"{latency.value:.3f}",
+                f"{predicted:.3f}",
+                f"{member.value('peak_memory_mb'):.3f}",
+                f"{member.value('macs') / 1e6:.2f}",
+            )
+        )
+    title = f"Verified front, {len(shown)} of {len(members)} members ({front.profile['key']})"
+    columns = ("", "val acc", "ms", "predicted", "MB", "MMACs")
+    display.console.print()
+    display.table(title, columns, rows)
+    display.line("≈ statistically tied with the most accurate (McNemar, 5 %)")
+
+
+def _model(best: Mapping[str, Any], target: Path, display: Display) -> None:
+    metrics = best["metrics"]
+    test, latency = metrics["test_accuracy"], metrics["latency_ms"]
+    display.step(f"{target}")
+    display.line(
+        f"test accuracy {test['value']:.4f} [{test['low']:.3f}, {test['high']:.3f}] "
+        f"on {test['n']} images, val {metrics['val_accuracy']['value']:.4f}"
+    )
+    display.line(
+        f"{latency['value']:.3f} ms measured ({best['profile']['runtime']}), "
+        f"{metrics['peak_memory_mb']['value']:.3f} MB peak, "
+        f"{metrics['params']['value'] / 1e3:.1f} k parameters, "
+        f"{metrics['macs']['value'] / 1e6:.2f} MMACs"
+    )
+
+
+def _seconds(run: Run, display: Display) -> None:
+    seconds = read_json(run.folder.seconds)
+    parts = ", ".join(f"{step} {value:.0f} s" for step, value in seconds.items())
+    display.line(f"{parts}: {duration(sum(seconds.values()))} in all")
+
+
+def _next(run: Run, target: Path, display: Display) -> None:
+    folder = run.folder.path
+    display.step("Next")
+    if target == run.folder.best:
+        display.line(f"open {run.folder.report}")
+        display.line(f"formfinder pick {folder} by=accuracy")
+    else:
+        display.line(f"formfinder describe {target}")
+        display.line(f"formfinder pick {folder} constraints.latency_ms=…")
+    display.line(f'python -c "import nas; print(nas.load_model({str(target)!r}))"')

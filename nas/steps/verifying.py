@@ -1,0 +1,279 @@
+"""Step 5: nothing is called best on a prediction. Front members are extracted, run and measured."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from nas.config import RunConfig
+from nas.display import Display
+from nas.evaluator import hits
+from nas.front import Front, Layer, Member, Metric
+from nas.hardware.profile import HardwareProfile
+from nas.measurement.memory import measure_peak_memory
+from nas.measurement.protocol import measure_models
+from nas.measurement.records import Measurement
+from nas.measurement.repeatability import agreement
+from nas.objectives import OBJECTIVES, unmet
+from nas.pareto import knee, non_dominated
+from nas.predictors.predictor import LatencyPredictor
+from nas.run import Run
+from nas.steps.profiling import load_predictor
+from nas.steps.searching import limits_of
+from nas.study import FinishedTrial, StudyResult
+from nas.tasks.statistics import tied, wilson_interval
+from nas.version import code_version
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
+from search_spaces.workload import COUNTING_RULE
+from supernet.extract import VisionTransformer
+from supernet.model import Supernet, extract
+from supernet.training.checkpoint import weights_hash
+from supernet.workload import workload
+
+
+def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) -> Front:
+    """Re-evaluate and re-measure the front, and choose a winner.
+
+    A front that was verified before, for the same trials and weights, is read instead.
+    """
+    weights = weights_hash(supernet.state_dict())
+    wanted = {trial.digest for trial in result.front}
+    if run.folder.front.exists():
+        front = Front.load(run.folder.front)
+        if front.weights == weights and {m.digest for m in front.members} == wanted:
+            display.line(f"{len(front.members)} members were verified before")
+            return front
+    profile = run.profile
+    models = {t.digest: extract(supernet, t.architecture).eval() for t in result.front}
+    measured = _measure(run, profile, result.front, models, display)
+    predictor = load_predictor(run, profile)
+    correct = _correct(run, models)
+    members = [
+        _member(run, profile, trial, models[trial.digest], measured, predictor, correct)
+        for trial in result.front
+        if trial.digest in measured
+    ]
+    members = _marked(run, members, correct)
+    standing = [member for member in members if not member.dominated]
+    rule, winner = choose(run.config, standing)
+    found, true = _latencies(members)
+    front = Front(
+        run=run.folder.path.name,
+        created=_now(),
+        code_version=code_version(),
+        data={
+            "name": run.dataset.name,
+            "digest": run.dataset.digest,
+            "classes": list(run.dataset.class_names),
+            "val_images": len(run.dataset.val),
+        },
+        profile={**profile.to_dict(), "key": profile.key()},
+        weights=weights,
+        objectives=tuple(
+            {"name": o.name, "direction": o.direction, "unit": o.unit, "label": o.label}
+            for o in (OBJECTIVES[name] for name in run.config.search.objectives)
+        ),
+        limits={limit.objective.name: limit.bound for limit in limits_of(run)},
+        members=tuple(sorted(members, key=lambda m: -m.value("accuracy"))),
+        winner=winner.digest,
+        winner_rule=rule,
+        front_error=agreement(found, true).to_dict(),
+        counting_rule=COUNTING_RULE,
+    )
+    front.save(run.folder.front)
+    return front
+
+
+def choose(
+    config: RunConfig, members: Sequence[Member], by: str | None = None
+) -> tuple[str, Member]:
+    """The winner: best accuracy within the limits; without limits the knee.
+
+    Args:
+        config: its constraints and objectives count.
+        members: verified, none dominated.
+        by: ``accuracy`` or ``knee`` overrides the rule.
+
+    Raises:
+        UserError: no member meets the limits on its measured values; names the nearest miss.
+    """
+    bounds = {name: bound for name, bound in config.constraints.items() if bound is not None}
+    inside = [member for member in members if _meets(bounds, member)]
+    if not inside:
+        raise UserError(_nearest_miss(bounds, members))
+    rule = by or ("accuracy" if bounds else "knee")
+    if rule == "knee" and len(inside) > 1:
+        objectives = [OBJECTIVES[name] for name in config.search.objectives]
+        values = np.array([[m.value(o.name) for o in objectives] for m in inside])
+        index = knee(values, [o.direction for o in objectives])
+        return rule, inside[index or 0]
+    return rule, max(inside, key=lambda m: (m.value("accuracy"), -m.value("latency_ms")))
+
+
+def _meets(bounds: dict[str, float], member: Member) -> bool:
+    from nas.objectives import Limit
+
+    limits = [Limit(OBJECTIVES[name], bound) for name, bound in bounds.items()]
+    return not unmet(limits, {name: m.value for name, m in member.metrics.items()})
+
+
+def _nearest_miss(bounds: dict[str, float], members: Sequence[Member]) -> str:
+    parts = []
+    for name, bound in bounds.items():
+        values = [member.value(name) for member in members]
+        best = max(values) if OBJECTIVES[name].direction == "max" else min(values)
+        parts.append(f"constraints.{name}={bound:g} (best on the front: {best:.4g})")
+    return f"no member of the front meets {' and '.join(parts)}"
+
+
+def _measure(
+    run: Run,
+    profile: HardwareProfile,
+    trials: Sequence[FinishedTrial],
+    models: dict[str, VisionTransformer],
+    display: Display,
+) -> dict[str, Measurement]:
+    with display.bar("verify", len(trials), "members") as bar:
+        rows = measure_models(
+            [(t.architecture, partial(models.__getitem__, t.digest)) for t in trials],
+            profile,
+            run.folder.front_measurements(profile.key()),
+            seed=run.config.seed + 1,
+            on_progress=lambda done, total: bar.at(done),
+        )
+    return {row.digest: row for row in rows}
+
+
+def _correct(run: Run, models: dict[str, VisionTransformer]) -> dict[str, list[bool]]:
+    """Which validation images each extracted model answers rightly."""
+    val = run.dataset.val
+    images = run.dataset.transform.normalise(val.images_NCHW)
+    return {
+        digest: [bool(hit) for hit in hits(model, images, val.labels_N)]
+        for digest, model in models.items()
+    }
+
+
+def _member(
+    run: Run,
+    profile: HardwareProfile,
+    trial: FinishedTrial,
+    model: VisionTransformer,
+    measured: dict[str, Measurement],
+    predictor: LatencyPredictor,
+    correct: dict[str, list[bool]],
+) -> Member:
+    architecture, row = trial.architecture, measured[trial.digest]
+    costs = run.costs(run.genes([architecture]))
+    guess = predictor.predict(costs.features_BF)
+    memory = measure_peak_memory(model, run.example(profile))
+    return Member(
+        architecture=architecture,
+        trial=trial.number,
+        metrics={
+            "accuracy": accuracy_metric(correct[trial.digest], "val", run),
+            "latency_ms": Metric(
+                value=row.latency_ms,
+                kind="measured",
+                low=row.latency_ms - row.iqr_ms / 2,
+                high=row.latency_ms + row.iqr_ms / 2,
+                n=row.n,
+                predicted={
+                    "value": float(guess.mean_ms_B[0]),
+                    "low": float(guess.low_ms_B[0]),
+                    "high": float(guess.high_ms_B[0]),
+                },
+                source=row.provenance(),
+            ),
+            "peak_memory_mb": Metric(
+                value=memory.peak_memory_mb,
+                kind="measured",
+                predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
+                source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
+            ),
+            **counted(architecture, run.num_classes),
+        },
+        layers=trace(architecture, run.num_classes),
+        tied=False,
+        dominated=False,
+    )
+
+
+def accuracy_metric(correct: Sequence[bool], split: str, run: Run) -> Metric:
+    """An accuracy with its 95 % interval (Wilson)."""
+    interval = wilson_interval(sum(correct), len(correct))
+    return Metric(
+        value=sum(correct) / len(correct),
+        kind="measured",
+        low=interval.low,
+        high=interval.high,
+        n=len(correct),
+        source={
+            "split": split,
+            "data": run.dataset.digest,
+            "date": _now(),
+            "code_version": code_version(),
+        },
+    )
+
+
+def counted(architecture: Architecture, num_classes: int) -> dict[str, Metric]:
+    """Parameters and MACs."""
+    work = workload(architecture, num_classes)
+    source = {"rule": "see counting_rule"}
+    return {
+        "params": Metric(value=work.params, kind="counted", source=source),
+        "macs": Metric(value=work.macs, kind="counted", source=source),
+    }
+
+
+def trace(architecture: Architecture, num_classes: int) -> tuple[Layer, ...]:
+    """The layers of an architecture, as stored beside it."""
+    return tuple(
+        Layer(
+            name=layer.name,
+            op=layer.op,
+            tokens_in=layer.tokens_in,
+            tokens_out=layer.tokens_out,
+            grid=layer.grid,
+            params=layer.params,
+            macs=layer.macs,
+        )
+        for layer in workload(architecture, num_classes).layers
+    )
+
+
+def _marked(run: Run, members: list[Member], correct: dict[str, list[bool]]) -> list[Member]:
+    """Mark statistical ties with the most accurate, and members that measuring dominates."""
+    objectives = [OBJECTIVES[name] for name in run.config.search.objectives]
+    values = np.array([[m.value(o.name) for o in objectives] for m in members])
+    standing = non_dominated(values, [o.direction for o in objectives])
+    best = max(members, key=lambda member: member.value("accuracy"))
+    return [
+        replace(
+            member,
+            tied=tied(correct[member.digest], correct[best.digest]),
+            dominated=not bool(standing[index]),
+        )
+        for index, member in enumerate(members)
+    ]
+
+
+def _latencies(members: Sequence[Member]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    found = [m.metrics["latency_ms"].predicted["value"] for m in members]  # type: ignore[index]
+    return np.array(found), np.array([m.value("latency_ms") for m in members])
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def model_weights(model: torch.nn.Module) -> str:
+    """Hash of a standalone model's weights."""
+    return weights_hash(model.state_dict())
