@@ -59,8 +59,9 @@ class Run:
         self.folder = RunFolder(run_folder(config))
         self.source = self.source or self.folder
         self._check_identity()
-        self.space = self._space()  # the space and the data are checked before anything is written
+        # Data and space are checked before anything is written.
         self.dataset: Dataset = load_dataset(config.data, self._frozen_splits())
+        self.space = self._space()
         self._check_data()
         self._write()
 
@@ -153,7 +154,10 @@ class Run:
 
     def _space(self) -> SearchSpace:
         """The space, without the operators that the profile's runtime cannot run."""
-        return SearchSpace(_plain(self.config.space), all_cards())
+        declared = _plain(self.config.space)
+        if declared.get("channels") is None:
+            declared["channels"] = self.dataset.channels
+        return SearchSpace(declared, all_cards())
 
     def _frozen_splits(self) -> Splits | None:
         assert self.source is not None

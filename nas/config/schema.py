@@ -42,17 +42,16 @@ class AugmentationConfig:
 class TrainingConfig:
     """How the supernet is trained."""
 
-    epochs: int = identity(40, "passes over the training images")
-    minutes: float | None = identity(None, "stop the schedule after this time; null: by epochs")
+    epochs: int = identity(120, "passes over the training images")
     batch_size: int = identity(128, "images per step")
-    lr: float = identity(2e-3, "peak learning rate")
+    lr: float = identity(4e-3, "peak learning rate")
     weight_decay: float = identity(0.05, "AdamW's decay")
     warmup_share: float = identity(0.1, "share of the steps with a rising learning rate")
     label_smoothing: float = identity(0.1, "weight of the uniform target, [0, 1)")
     student_label_share: float = identity(0.5, "labels in a student's loss, rest: the teacher")
     ema_decay: float = identity(0.99, "decay per step of the averaged weights; 0: none")
     grad_clip: float | None = identity(1.0, "largest norm of the gradient; null: no limit")
-    random_subnets: int = identity(2, "random members per step beside largest and smallest")
+    random_subnets: int = identity(3, "random members per step beside largest and smallest")
     augmentation: AugmentationConfig = section(AugmentationConfig, "what is done to the images")
 
 
@@ -61,10 +60,9 @@ class ProfileConfig:
     """How the hardware is measured."""
 
     n_torch: int = resumable(60, "subnets measured in torch")
-    n_runtime: int = resumable(30, "subnets measured in the profile's runtime")
+    n_runtime: int = resumable(60, "subnets measured in the profile's runtime")
     seconds: float | None = resumable(None, "most time for one profile, s; null: no limit")
-    repeats: int = resumable(20, "timed calls per subnet")
-    warmup: int = resumable(5, "untimed calls before them")
+    accept_poor: bool = resumable(False, "search even if the predictor ranks badly")
 
 
 @dataclass

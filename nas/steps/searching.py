@@ -32,7 +32,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     """
     profile, weights = run.profile, weights_hash(supernet.state_dict())
     predictor = load_predictor(run, profile)
-    predictor.require_good_enough(override="more measurements (profile.n_runtime=...)")
+    predictor.require_good_enough(run.config.profile.accept_poor, "profile.accept_poor=true")
     problem = SupernetProblem(run, profile, predictor, weights)
     limits = limits_of(run)
     check_reachable(problem, limits, run.config.seed)
@@ -45,6 +45,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         timeout_s=config.executor.timeout_s,
         retries=config.executor.retries,
         address=config.executor.address,
+        threads=config.executor.threads,
     )
     spec = StudySpec(
         objectives=tuple(OBJECTIVES[name] for name in config.search.objectives),

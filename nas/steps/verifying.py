@@ -23,6 +23,7 @@ from nas.objectives import OBJECTIVES, unmet
 from nas.pareto import knee, non_dominated
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
+from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
 from nas.steps.searching import limits_of
 from nas.study import FinishedTrial, StudyResult
@@ -265,8 +266,8 @@ def _marked(run: Run, members: list[Member], correct: dict[str, list[bool]]) -> 
     ]
 
 
-def _latencies(members: Sequence[Member]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    found = [m.metrics["latency_ms"].predicted["value"] for m in members]  # type: ignore[index]
+def _latencies(members: Sequence[Member]) -> tuple[FloatArray, FloatArray]:
+    found = [(m.metrics["latency_ms"].predicted or {})["value"] for m in members]
     return np.array(found), np.array([m.value("latency_ms") for m in members])
 
 
