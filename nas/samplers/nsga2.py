@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.samplers.flat_space import FlatSpace
+from nas.samplers.generations import Generations
 from nas.samplers.sampler import SAMPLERS
 from search_spaces.errors import bad_value
 
@@ -51,7 +52,7 @@ class Nsga2:
         """See ``SamplerFactory.build``."""
         from optuna.samplers import NSGAIISampler
 
-        class Flat(FlatSpace, NSGAIISampler):
+        class Flat(FlatSpace, Generations, NSGAIISampler):
             pass
 
         return Flat(

@@ -15,23 +15,37 @@ from search_spaces.errors import UserError
 CHOICES = {"a": [1, 2, 3, 4], "b": ["x", "y", "z"], "c": [0.5, 1.5], "single": [7]}
 
 
-def proposals(name: str, seed: int, trials: int = 40) -> list[dict[str, object]]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def proposals(name: str, seed: int) -> list[dict[str, object]]:
     options = {"population_size": 8} if name == "nsga2" else {}
-    study = optuna.create_study(
-        directions=["maximize", "minimize"], sampler=build_sampler(name, options, seed)
-    )
-    made = []
-    for number in range(trials):
-        trial = study.ask()
-        params = {gene: trial.suggest_categorical(gene, CHOICES[gene]) for gene in CHOICES}
-        made.append(params)
-        if number % 7 == 3:
-            study.tell(trial, state=TrialState.FAIL)
-        else:
-            trial.set_constraint("limit", params["a"] - 3)
-            study.tell(trial, [params["a"] * params["c"], params["a"] + len(made) % 2])
+    return proposals_of(build_sampler(name, options, seed))
+
+
+def proposals_of(
+    sampler: optuna.samplers.BaseSampler, trials: int = 40, batch: int = 1
+) -> list[dict[str, object]]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    made: list[dict[str, object]] = []
+    for first in range(0, trials, batch):
+        asked = [study.ask() for _ in range(batch)]
+        for trial in asked:
+            made.append({g: trial.suggest_categorical(g, CHOICES[g]) for g in CHOICES})
+        for number, trial in enumerate(asked, start=first):
+            if number % 7 == 3:
+                study.tell(trial, state=TrialState.FAIL)
+                continue
+            a, c = trial.params["a"], trial.params["c"]
+            trial.set_constraint("limit", a - 3)
+            study.tell(trial, [a * c, a + number % 2])
     return made
+
+
+@pytest.mark.parametrize("batch", [1, 5, 20])
+def test_nsga2_proposes_exactly_what_optunas_own_does(batch: int) -> None:
+    ours = build_sampler("nsga2", {"population_size": 8}, 5)
+    optunas = optuna.samplers.NSGAIISampler(population_size=8, seed=5)
+    found = proposals_of(ours, trials=100, batch=batch)
+    assert found == proposals_of(optunas, trials=100, batch=batch)
 
 
 @pytest.mark.parametrize("name", SAMPLERS.names())
@@ -53,7 +67,7 @@ def test_the_flat_space_is_what_optuna_finds_by_intersection(name: str) -> None:
             trial.suggest_categorical(gene, CHOICES[gene])
         study.tell(trial, [number, -number])
     sampler = build_sampler(name, {}, 0)
-    kind = type(sampler).__mro__[2]
+    kind = optuna.samplers.TPESampler if name == "tpe" else optuna.samplers.NSGAIISampler
     optunas = kind(multivariate=True) if name == "tpe" else kind()
     frozen = study.trials[0]
     ours = sampler.infer_relative_search_space(study, frozen)
