@@ -42,8 +42,8 @@ class AugmentationConfig:
 class TrainingConfig:
     """How the supernet is trained."""
 
-    epochs: int = identity(120, "passes over the training images")
-    batch_size: int = identity(128, "images per step")
+    epochs: int = identity(100, "passes over the training images")
+    batch_size: int = identity(64, "images per step")
     lr: float = identity(4e-3, "peak learning rate")
     weight_decay: float = identity(0.05, "AdamW's decay")
     warmup_share: float = identity(0.1, "share of the steps with a rising learning rate")

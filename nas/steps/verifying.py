@@ -15,6 +15,7 @@ from nas.display import Display
 from nas.evaluator import hits
 from nas.front import Front, Layer, Member, Metric
 from nas.hardware.profile import HardwareProfile
+from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
 from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
@@ -55,6 +56,7 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
     measured = _measure(run, profile, result.front, models, display)
     predictor = load_predictor(run, profile)
     correct = _correct(run, models)
+    comparable = {digest: predictor.comparable_ms(row) for digest, row in measured.items()}
     members = [
         _member(run, profile, trial, models[trial.digest], measured, predictor, correct)
         for trial in result.front
@@ -63,7 +65,7 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
     members = _marked(run, members, correct)
     standing = [member for member in members if not member.dominated]
     rule, winner = choose(run.config, standing)
-    found, true = _latencies(members)
+    found, true = _latencies(members, comparable)
     front = Front(
         run=run.folder.path.name,
         created=_now(),
@@ -146,9 +148,16 @@ def _measure(
             profile,
             run.folder.front_measurements(profile.key()),
             seed=run.config.seed + 1,
+            level_ms=_level_ms(run, profile),
             on_progress=lambda done, total: bar.at(done),
         )
     return {row.digest: row for row in rows}
+
+
+def _level_ms(run: Run, profile: HardwareProfile) -> float:
+    """The drift level of the profile's own measurements, so that new ones stand on it too."""
+    rows = MeasurementFile(run.folder.measurements(profile.key()), profile.key()).measurements()
+    return rows[0].reference_level_ms
 
 
 def _correct(run: Run, models: dict[str, VisionTransformer]) -> dict[str, list[bool]]:
@@ -266,9 +275,12 @@ def _marked(run: Run, members: list[Member], correct: dict[str, list[bool]]) -> 
     ]
 
 
-def _latencies(members: Sequence[Member]) -> tuple[FloatArray, FloatArray]:
+def _latencies(
+    members: Sequence[Member], comparable: dict[str, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Predicted and measured latencies, the latter in the terms of the predictions."""
     found = [(m.metrics["latency_ms"].predicted or {})["value"] for m in members]
-    return np.array(found), np.array([m.value("latency_ms") for m in members])
+    return np.array(found), np.array([comparable[m.digest] for m in members])
 
 
 def _now() -> str:
