@@ -11,8 +11,10 @@ from nas.evaluation import EvaluationKey
 from nas.hardware.profile import HardwareProfile
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
+from nas.runtimes.base import FloatArray
 from nas.version import code_version
 from search_spaces.architecture import Architecture
+from search_spaces.automaton import IntArray
 from search_spaces.space import Suggestion, Trial
 
 
@@ -61,17 +63,21 @@ class SupernetProblem:
 
     def free(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
         """Predicted latency and closed-form memory, parameters and MACs of a batch."""
-        costs = self.run.costs(self.run.genes(architectures))
-        columns = {
+        columns = self.columns(self.run.genes(architectures))
+        return [
+            {name: float(values[i]) for name, values in columns.items()}
+            for i in range(len(architectures))
+        ]
+
+    def columns(self, genes_BG: IntArray) -> dict[str, FloatArray]:
+        """The same for gene rows, as columns ``(B,)`` by name."""
+        costs = self.run.costs(genes_BG)
+        return {
             "latency_ms": self.predictor.mean_ms(costs.features_BF),
             "peak_memory_mb": costs.peak_memory_mb(self.profile.batch),
             "params": costs.params_B,
             "macs": costs.macs_B,
         }
-        return [
-            {name: float(values[i]) for name, values in columns.items()}
-            for i in range(len(architectures))
-        ]
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:
         """Where the store keeps a paid metric."""

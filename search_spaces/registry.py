@@ -51,13 +51,13 @@ class Registry(Generic[M]):
         """Register ``member`` under its own name.
 
         Raises:
-            UserError: the name is taken by a member from another module.
+            UserError: the name is taken.
         """
         known = self._members.get(member.name)
-        if known is not None and type(known).__module__ != type(member).__module__:
+        if known is not None and known != member:
             raise UserError(
-                f"{self.kind} {member.name!r} is registered twice: by "
-                f"{type(known).__module__} and by {type(member).__module__}; rename one"
+                f"{self.kind} {member.name!r} is registered twice: as {_origin(known)} and as "
+                f"{_origin(member)}; rename one"
             )
         self._members[member.name] = member
         return member
@@ -103,6 +103,10 @@ class Registry(Generic[M]):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self._home}.{module.name}")
         load_plugins()
+
+
+def _origin(member: object) -> str:
+    return f"{type(member).__module__}.{type(member).__qualname__}"
 
 
 def load_plugins() -> list[str]:

@@ -93,7 +93,7 @@ class ExecutorConfig:
     workers: int | None = resumable(None, "evaluating processes; null: one per core")
     threads: int = resumable(1, "threads of each of them")
     timeout_s: float = resumable(120.0, "one evaluation may take this long, s")
-    retries: int = resumable(2, "how often a failed evaluation is tried again")
+    retries: int = resumable(2, "how often one is begun again whose worker died")
     address: str | None = resumable(None, "Ray cluster to join; null: start a local one")
 
 

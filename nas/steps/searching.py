@@ -12,8 +12,10 @@ from nas.evaluator import SupernetEvaluatorFactory
 from nas.executors import ExecutorOptions, open_executor
 from nas.hardware.profile import HardwareProfile
 from nas.objectives import OBJECTIVES, Limit
+from nas.pareto import Box
 from nas.problem import SupernetProblem
 from nas.run import Run
+from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
 from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
 from search_spaces.errors import UserError
@@ -54,6 +56,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         sampler_options=config.sampler.options,
         seed=config.seed,
         batch_size=config.search.batch_size,
+        box=_box(config.search.objectives, _probe(problem, config.seed)),
     )
     _announce(run, profile, display)
     with display.bar("search", config.search.trials, "trials") as bar:
@@ -90,17 +93,7 @@ def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: i
     Raises:
         UserError: names the limit and the best value that can be reached.
     """
-    space = problem.run.space
-    rng = np.random.default_rng([seed, 4])
-    ends = [space.extreme(largest=False, patch_size=patch) for patch in space.spec.patch_size]
-    genes = np.concatenate([np.stack(ends), space.sample_genes(rng, PROBE)])
-    costs = problem.run.costs(genes)
-    columns = {
-        "latency_ms": problem.predictor.mean_ms(costs.features_BF),
-        "peak_memory_mb": costs.peak_memory_mb(problem.profile.batch),
-        "params": costs.params_B,
-        "macs": costs.macs_B,
-    }
+    columns = _probe(problem, seed)
     for limit in limits:
         values = columns.get(limit.objective.name)
         if values is None:
@@ -111,6 +104,29 @@ def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: i
                 f"constraints.{limit.objective.name}={limit.bound:g}: no architecture of the space "
                 f"meets it; the best reachable value is about {best:.3g} {limit.objective.unit}"
             )
+
+
+def _probe(problem: SupernetProblem, seed: int) -> dict[str, FloatArray]:
+    """The free metrics of the space's ends and of many random members."""
+    space = problem.run.space
+    rng = np.random.default_rng([seed, 4])
+    ends = [
+        space.extreme(largest=largest, patch_size=patch)
+        for patch in space.spec.patch_size
+        for largest in (False, True)
+    ]
+    return problem.columns(np.concatenate([np.stack(ends), space.sample_genes(rng, PROBE)]))
+
+
+def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:
+    """A fixed scale for the hypervolume: accuracy in [0, 1], costs between the space's ends."""
+    ends = {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
+    pairs = [ends.get(name, (0.0, 1.0)) for name in objectives]
+    minimised = [OBJECTIVES[name].direction == "min" for name in objectives]
+    return Box(
+        tuple(low if down else high for (low, high), down in zip(pairs, minimised, strict=True)),
+        tuple(high if down else low for (low, high), down in zip(pairs, minimised, strict=True)),
+    )
 
 
 def write_val_images(run: Run) -> None:
