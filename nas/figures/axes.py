@@ -1,0 +1,79 @@
+"""Metrics as axes: label, unit, direction, how a value is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nas.figures.text import finite, plain, shown
+from nas.pareto import Direction
+
+# For metrics that are no objectives of the run at hand; those bring their own label and unit.
+_KNOWN: dict[str, tuple[str, str, Direction]] = {
+    "accuracy": ("accuracy", "", "max"),
+    "latency_ms": ("latency", "ms", "min"),
+    "peak_memory_mb": ("peak memory", "MB", "min"),
+    "params": ("parameters", "", "min"),
+    "macs": ("MACs", "", "min"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A metric along an axis.
+
+    Attributes:
+        name: the metric, with its unit: ``latency_ms``.
+        label: for people.
+        unit: "" for pure numbers.
+        direction: ``min`` or ``max``: which way is better.
+        log: whether the axis is logarithmic.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    direction: Direction = "min"
+    log: bool = False
+
+    @property
+    def title(self) -> str:
+        """``latency [ms]``, safe for plotly."""
+        unit = f" [{plain(self.unit, 20)}]" if self.unit else ""
+        return plain(self.label, 60) + unit
+
+    @property
+    def tick_format(self) -> str:
+        """Of d3: shares as percentages."""
+        return ".0%" if self.share else ""
+
+    @property
+    def share(self) -> bool:
+        """Whether values are shares of one."""
+        return "accuracy" in self.name
+
+    def show(self, value: object) -> str:
+        """A value with its unit."""
+        return shown(self.name, value, self.unit)
+
+    def drawable(self, value: object) -> float | None:
+        """The value as a number that this axis can show, or None."""
+        number = finite(value)
+        return None if number is None or (self.log and number <= 0) else number
+
+    def position(self, value: float) -> float:
+        """Where ``value`` stands in the axis' own coordinates, for ranges and annotations."""
+        import math
+
+        return math.log10(value) if self.log else value
+
+
+def axis_of(name: str, objectives: Iterable[Mapping[str, Any]] = (), *, log: bool = False) -> Axis:
+    """The axis of a metric; an objective's own label and unit come first."""
+    label, unit, direction = _KNOWN.get(name, (name, "", "min"))
+    for objective in objectives:
+        if objective.get("name") == name:
+            label, unit = str(objective.get("label", label)), str(objective.get("unit", unit))
+            direction = "max" if objective.get("direction") == "max" else "min"
+    return Axis(name=name, label=label, unit=unit, direction=direction, log=log)

@@ -1,0 +1,143 @@
+"""The front: accuracy against a cost, predicted and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from nas.figures import front_traces as traces
+from nas.figures.axes import Axis
+from nas.figures.front_points import FrontSeries, Point, baseline_value, drawable, measured
+from nas.figures.palette import DEPTH, SERIES
+from nas.figures.style import empty, legend_below, styled
+from nas.figures.text import plain
+
+MAX_TRIALS = 3000
+
+
+def front_figure(
+    series: Sequence[FrontSeries],
+    x: Axis,
+    y: Axis,
+    *,
+    colour: Axis | None = None,
+    limits: Mapping[str, float] | None = None,
+    baselines: Sequence[Mapping[str, Any]] = (),
+    show_predicted: bool = True,
+    webgl: bool = False,
+    height: int = 560,
+) -> go.Figure:
+    """Fronts of one or several runs over the trials they were found among.
+
+    Every marker carries ``customdata = [run, digest]``. The zoom survives a redraw.
+
+    Args:
+        series: the runs.
+        x, y: the metrics.
+        colour: a third metric, for a single run; several runs are told apart by colour.
+        limits: hard limits by metric; those of ``x`` and ``y`` are drawn.
+        baselines: ``{"name": …, metric: number or {"value": number}}`` each.
+        show_predicted: whether to draw what the search believed too.
+        webgl: draw trials on the graphics card: all of them, but not in print.
+        height: in pixels.
+    """
+    figure = go.Figure()
+    alone = len(series) == 1
+    for number, one in enumerate(series):
+        tint = SERIES[number % len(SERIES)]
+        members = drawable(one.members, x, y)
+        figure.add_traces(traces.of_trials(one, x, y, None if webgl else MAX_TRIALS, alone, tint))
+        if show_predicted:
+            figure.add_traces(traces.of_predictions(members, x, y, alone, tint))
+        figure.add_traces(traces.of_staircase(members, x, y, alone, one.name, tint))
+        shade = colour if alone else None
+        figure.add_traces(traces.of_members(members, x, y, shade, one.name, alone, tint))
+        figure.add_traces(traces.of_winner(members, x, y, one))
+    stars = _stars(baselines, x, y)
+    figure.add_traces(traces.of_baselines(stars))
+    if not figure.data:
+        return empty("no point has both values")
+    _frame(figure, x, y, colour if alone else None, height)
+    _focus(figure, series, x, y, stars, limits or {})
+    return figure
+
+
+def _frame(figure: go.Figure, x: Axis, y: Axis, colour: Axis | None, height: int) -> None:
+    layout: dict[str, Any] = {"uirevision": f"{x.name} {y.name} {x.log} {y.log}"}
+    if colour is not None:
+        layout["coloraxis"] = {
+            "colorscale": [list(stop) for stop in DEPTH],
+            "colorbar": {
+                "title": {"text": colour.title, "side": "right"},
+                "thickness": 10,
+                "outlinewidth": 0,
+                "len": 0.9,
+                "x": 1.01,
+            },
+        }
+    styled(figure, height=height, **layout)
+    figure.update_layout(margin={"l": 58, "r": 16, "t": 22, "b": 130}, legend=legend_below())
+    axes = (("xaxis", x), ("yaxis", y))
+    for key, axis in axes:
+        better = "higher" if axis.direction == "max" else "lower"
+        scale = ", log scale" if axis.log else ""
+        figure.update_layout(
+            {
+                key: {
+                    "title": {"text": f"{axis.title} ({better} is better{scale})"},
+                    "type": "log" if axis.log else "linear",
+                    "tickformat": axis.tick_format,
+                    # 1, 2, 5 of each decade: a front rarely spans more than two.
+                    "dtick": "D2" if axis.log else None,
+                }
+            }
+        )
+
+
+def _focus(
+    figure: go.Figure,
+    series: Sequence[FrontSeries],
+    x: Axis,
+    y: Axis,
+    stars: Sequence[Point],
+    limits: Mapping[str, float],
+) -> None:
+    """Look at the front: trials far below it would press it flat. Zooming out shows them."""
+    members = [m for one in series for m in drawable(one.members, x, y)]
+    spans = {}
+    for axis, place in ((x, "x"), (y, "y")):
+        values = [v for m in members for v in _extent(m, axis)]
+        values += [getattr(star, place) for star in stars]
+        limit = axis.drawable(limits.get(axis.name))
+        values += [] if limit is None else [limit]
+        if not members or not values:
+            continue
+        low, high = axis.position(min(values)), axis.position(max(values))
+        pad = (high - low) * 0.08 or max(abs(high) * 0.1, 0.05)
+        worse = 2.5 * pad
+        bottom, top = (worse, pad) if axis.direction == "max" else (pad, worse)
+        spans[place] = [low - bottom, high + top]
+    for place, span in spans.items():
+        figure.update_layout({f"{place}axis": {"range": span}})
+    if len(spans) == 2:
+        figure.add_traces(traces.of_limits(limits, x, y, spans["x"], spans["y"]))
+
+
+def _extent(member: Any, axis: Axis) -> list[float]:
+    metric = member.metrics[axis.name]
+    ends = (axis.drawable(metric.low), axis.drawable(metric.high), measured(member, axis))
+    return [end for end in ends if end is not None]
+
+
+def _stars(baselines: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> list[Point]:
+    stars = []
+    for baseline in baselines:
+        at_x = x.drawable(baseline_value(baseline, x.name))
+        at_y = y.drawable(baseline_value(baseline, y.name))
+        if at_x is not None and at_y is not None:
+            name = plain(baseline.get("name", "baseline"), 60)
+            text = f"<b>{name}</b><br>{x.show(at_x)}, {y.show(at_y)}"
+            stars.append(Point(at_x, at_y, text, name))
+    return stars

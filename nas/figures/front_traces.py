@@ -1,0 +1,248 @@
+"""The traces of the front figure, from faint to loud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from nas.figures.axes import Axis
+from nas.figures.front_points import (
+    FrontSeries,
+    Point,
+    measured,
+    member_points,
+    predicted,
+    staircase,
+    thinned,
+    trial_points,
+)
+from nas.figures.palette import FAINT, INK, MUTED, PAPER, VERMILLION
+from nas.figures.text import plain
+
+if TYPE_CHECKING:
+    from nas.front import Member
+
+
+def _scatter(points: Sequence[Point], series: str, **style: Any) -> go.Scatter:
+    return go.Scatter(
+        x=[point.x for point in points],
+        y=[point.y for point in points],
+        hovertext=[point.hover for point in points],
+        hoverinfo="text",
+        customdata=[[plain(series, 60), point.digest] for point in points],
+        **{"mode": "markers", **style},
+    )
+
+
+def of_trials(
+    series: FrontSeries, x: Axis, y: Axis, most: int | None, alone: bool, tint: str
+) -> list[Any]:
+    """Every finished trial, faint; those that break a limit as crosses."""
+    made = []
+    for feasible, symbol, label in (
+        (True, "circle", "trials (search estimate)"),
+        (False, "x-thin", "trials that break a limit"),
+    ):
+        points = trial_points(series.trials, x, y, feasible=feasible)
+        if not points:
+            continue
+        style = {
+            "marker": {
+                "symbol": symbol,
+                "size": 5,
+                "color": FAINT if alone else tint,
+                "opacity": 0.55 if alone else 0.2,
+                "line": {"width": 0 if feasible else 1, "color": FAINT if alone else tint},
+            },
+            "name": label,
+            "showlegend": alone,
+        }
+        if most is None:
+            flat = _scatter(points, series.name, **style).to_plotly_json()
+            made.append(go.Scattergl({**flat, "type": "scattergl"}))
+        else:
+            made.append(_scatter(thinned(points, most), series.name, **style))
+    return made
+
+
+def of_predictions(
+    members: Sequence[Member], x: Axis, y: Axis, alone: bool, tint: str
+) -> list[Any]:
+    """What the search believed of each member, tied to what turned out."""
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for member in members:
+        start = predicted(member, x), predicted(member, y)
+        end = measured(member, x), measured(member, y)
+        if None not in start and start != end:
+            xs += [start[0], end[0], None]
+            ys += [start[1], end[1], None]
+    if not xs:
+        return []
+    ink = MUTED if alone else tint
+    line = go.Scatter(
+        x=xs,
+        y=ys,
+        mode="lines",
+        line={"width": 1, "color": ink, "dash": "dot"},
+        opacity=0.6,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    dots = go.Scatter(
+        x=xs[::3],
+        y=ys[::3],
+        mode="markers",
+        name="predicted by the search",
+        opacity=0.7,
+        marker={"size": 6, "symbol": "circle-open", "color": ink, "line": {"width": 1}},
+        hoverinfo="skip",
+        showlegend=alone,
+    )
+    return [line, dots]
+
+
+def of_staircase(
+    members: Sequence[Member], x: Axis, y: Axis, alone: bool, name: str, tint: str
+) -> list[Any]:
+    """What is reachable: nothing that was found lies beyond this line."""
+    standing = [member for member in members if member.dominated is not True]
+    points = staircase(member_points(standing, x, y, name), x, y)
+    if len(points) < 2:
+        return []
+    return [
+        go.Scatter(
+            x=[point.x for point in points],
+            y=[point.y for point in points],
+            mode="lines",
+            line={"shape": "hv", "width": 1.5, "color": FAINT if alone else tint},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    ]
+
+
+def of_members(
+    members: Sequence[Member],
+    x: Axis,
+    y: Axis,
+    colour: Axis | None,
+    name: str,
+    alone: bool,
+    tint: str,
+) -> list[Any]:
+    """The verified members: diamonds where tied with the most accurate, hollow where dominated."""
+    groups = (
+        ("front, measured", "circle", False, False),
+        ("front, tied with the most accurate", "diamond", True, False),
+        ("dominated after measuring", "circle-open", False, True),
+        ("dominated, tied in accuracy", "diamond-open", True, True),
+    )
+    made = []
+    for label, symbol, tied, dominated in groups:
+        chosen = [m for m in members if (m.tied is True, m.dominated is True) == (tied, dominated)]
+        if not chosen:
+            continue
+        shown = label if alone else plain(name, 60)
+        marker: dict[str, Any] = {"symbol": symbol, "size": 12 if tied else 11, "color": tint}
+        marker["line"] = {"width": 2 if dominated else 1, "color": tint if dominated else PAPER}
+        if dominated:
+            marker |= {"size": 9, "color": MUTED, "line": {"width": 1.5}}
+        elif colour is not None and all(measured(m, colour) is not None for m in chosen):
+            marker |= {"color": [measured(m, colour) for m in chosen], "coloraxis": "coloraxis"}
+        made.append(
+            _scatter(
+                member_points(chosen, x, y, name),
+                name,
+                marker=marker,
+                name=shown,
+                legendgroup=shown,
+                showlegend=alone or symbol == "circle",
+                error_x=_bars(chosen, x),
+                error_y=_bars(chosen, y),
+            )
+        )
+    return made
+
+
+def _bars(members: Sequence[Member], axis: Axis) -> dict[str, Any]:
+    """Intervals as thin bars; none where the file has none."""
+    up, down = [], []
+    for member in members:
+        metric, value = member.metrics[axis.name], measured(member, axis) or 0.0
+        low, high = axis.drawable(metric.low), axis.drawable(metric.high)
+        down.append(0.0 if low is None else max(0.0, value - low))
+        up.append(0.0 if high is None else max(0.0, high - value))
+    style = {"color": "rgba(82,96,109,0.45)", "thickness": 1, "width": 0}
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **style}
+
+
+def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) -> list[Any]:
+    """A ring and two numbers around the exported member."""
+    chosen = [member for member in members if member.digest == series.winner]
+    if not chosen:
+        return []
+    point = member_points(chosen, x, y, series.name)[0]
+    label = f"<b>winner</b>  {y.show(point.y)}, {x.show(point.x)}"
+    return [
+        _scatter(
+            [point],
+            series.name,
+            mode="markers+text",
+            name="winner",
+            text=[label],
+            textposition="bottom right",
+            textfont={"color": VERMILLION, "size": 13},
+            marker={"symbol": "circle-open", "size": 22, "color": VERMILLION}
+            | {"line": {"width": 2.5}},
+        )
+    ]
+
+
+def of_limits(
+    limits: Mapping[str, float], x: Axis, y: Axis, x_span: Sequence[float], y_span: Sequence[float]
+) -> list[Any]:
+    """Hard limits as dashed lines across the view; spans are in the axes' coordinates."""
+
+    def ends(axis: Axis, span: Sequence[float]) -> list[float]:
+        return [10.0**end for end in span] if axis.log else list(span)
+
+    made = []
+    for axis, other, span in ((x, y, y_span), (y, x, x_span)):
+        bound = axis.drawable(limits.get(axis.name))
+        if bound is None:
+            continue
+        across, along = ends(other, span), [bound, bound]
+        sign = "≥" if axis.direction == "max" else "≤"
+        made.append(
+            go.Scatter(
+                x=along if axis is x else across,
+                y=across if axis is x else along,
+                mode="lines",
+                line={"width": 1.5, "color": VERMILLION, "dash": "dash"},
+                name=f"limit: {plain(axis.label, 60)} {sign} {axis.show(bound)}",
+                hoverinfo="name",
+            )
+        )
+    return made
+
+
+def of_baselines(stars: Sequence[Point]) -> list[Any]:
+    """Nets trained alone, for comparison."""
+    if not stars:
+        return []
+    return [
+        _scatter(
+            stars,
+            "baseline",
+            mode="markers+text",
+            name="baselines",
+            text=[star.digest for star in stars],
+            textposition="top center",
+            textfont={"size": 12, "color": INK},
+            marker={"symbol": "star", "size": 15, "color": INK}
+            | {"line": {"width": 1, "color": PAPER}},
+        )
+    ]

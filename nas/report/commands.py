@@ -1,0 +1,58 @@
+"""What a user would do next, as lines to copy."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.figures.text import finite
+from nas.front import Front, Member
+from nas.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class NextCommand:
+    """A command and what it is good for."""
+
+    why: str
+    line: str
+
+
+def next_commands(folder: RunFolder, front: Front) -> tuple[NextCommand, ...]:
+    """Use the winner, choose another member, search for another device."""
+    run = shlex.quote(_relative(folder.path))
+    code = f"import nas; model = nas.load_model({str(_relative(folder.best))!r})"
+    runtime = front.profile.get("runtime")
+    other = "cpu_torch" if runtime != "torch_eager" else "cpu"
+    return (
+        NextCommand("Use the winner from Python", f"python -c {shlex.quote(code)}"),
+        NextCommand(
+            "Choose another member of this front", f"formfinder pick {run} {_choice(front)}"
+        ),
+        NextCommand(
+            "Search for another device with the same trained weights",
+            f"formfinder search supernet={run} hardware={other}",
+        ),
+    )
+
+
+def _relative(path: Path) -> str:
+    """As the user would type it; whole where it lies elsewhere."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _choice(front: Front) -> str:
+    """A limit that leaves something to choose: halfway along the front's latencies."""
+
+    def latency(member: Member) -> float | None:
+        metric = member.metrics.get("latency_ms")
+        return None if metric is None else finite(metric.value)
+
+    known = sorted(value for m in front.standing() if (value := latency(m)) is not None)
+    if len(known) < 2:
+        return "by=accuracy"
+    return f"constraints.latency_ms={known[len(known) // 2]:.2g}"
