@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from search_spaces.errors import UserError, unknown_name
@@ -33,6 +35,31 @@ def torch_device(name: str) -> torch.device:
         found = ", ".join(n for n, is_there in there.items() if is_there)
         raise UserError(f"device={name!r} is not on this machine (found: {found})")
     return torch.device(name)
+
+
+PARALLEL_ELEMENTS = 400_000
+
+
+@contextmanager
+def threads_for(elements: int) -> Iterator[int]:
+    """Set torch's threads for work on activations of so many elements, and set them back.
+
+    Below ``PARALLEL_ELEMENTS`` a kernel is over before its threads have met: one thread is as
+    fast on an idle machine, and several times faster on a busy one. The rule looks at sizes only,
+    never at a clock, so a resumed run computes with the threads it began with.
+
+    Yields:
+        The number of threads.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    threads = before if elements >= PARALLEL_ELEMENTS else 1
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_large_blocks() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.data.augment import Augment
-from nas.device import keep_large_blocks, torch_device
+from nas.device import keep_large_blocks, threads_for, torch_device
 from nas.display import Bar, Display, duration, free_mb
 from nas.evaluator import hits
 from nas.run import Run
@@ -17,6 +17,7 @@ from search_spaces.errors import UserError
 from supernet.model import Supernet
 from supernet.training.loop import StepReport, Trainer, TrainingData
 from supernet.training.options import TrainingOptions
+from supernet.workload import workload
 
 CHECKPOINT_COPIES = 4  # weights, their average, and AdamW's two moments
 
@@ -33,11 +34,12 @@ def train_supernet(run: Run, display: Display) -> Supernet:
     trainer = make_trainer(run, supernet, log.step)
     log.cut(trainer.epoch)
     if trainer.epoch < trainer.options.epochs:
-        _announce(run, trainer, display)
-        log.start()
-        with display.bar("train", trainer.steps, "steps") as bar:
-            log.bar = bar
-            trainer.run()
+        with threads_for(_activation_elements(run, trainer)) as threads:
+            _announce(run, trainer, threads, display)
+            log.start()
+            with display.bar("train", trainer.steps, "steps") as bar:
+                log.bar = bar
+                trainer.run()
     else:
         supernet.load_state_dict(trainer.average)
     supernet = supernet.eval().to("cpu")
@@ -78,7 +80,7 @@ def make_trainer(
     return Trainer(supernet, data, run.task, options, run.folder.supernet, on_step)
 
 
-def _announce(run: Run, trainer: Trainer, display: Display) -> None:
+def _announce(run: Run, trainer: Trainer, threads: int, display: Display) -> None:
     """Estimate time, disk and memory before the long step.
 
     Raises:
@@ -95,11 +97,19 @@ def _announce(run: Run, trainer: Trainer, display: Display) -> None:
     live = run.costs(run.genes([run.space.largest()])).peak_activation_mb(
         trainer.options.batch_size
     )
+    at = f"on {threads} thread{'s' if threads > 1 else ''}"
     begun = f" from epoch {trainer.epoch}" if trainer.epoch else ""
     display.line(
-        f"{parameters / 1e6:.2f} M shared parameters, {trainer.steps} steps{begun}: about "
-        f"{duration(seconds)}, {disk_mb:.0f} MB disk, {max(live[0] * 8, 100):.0f} MB memory"
+        f"{parameters / 1e6:.2f} M shared parameters, {trainer.steps} steps{begun} {at}:"
+        f" about {duration(seconds)}, {disk_mb:.0f} MB disk, {max(live[0] * 8, 100):.0f} MB memory"
     )
+
+
+def _activation_elements(run: Run, trainer: Trainer) -> int:
+    """Elements of the largest member's residual stream for one batch."""
+    largest = trainer.members.teacher
+    tokens = workload(largest, run.num_classes).layers[0].tokens_out
+    return tokens * largest.stages[0].width * trainer.options.batch_size
 
 
 def _val_accuracy(run: Run, supernet: Supernet, architecture: Architecture) -> float:

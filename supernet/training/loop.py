@@ -100,7 +100,9 @@ class Trainer:
         self.path = checkpoint
         self.on_step = on_step
         self.members = MemberSampler(supernet.space, options.seed, options.random_members)
-        self.optimiser = torch.optim.AdamW(_decay_groups(supernet, options.weight_decay))
+        self.optimiser = torch.optim.AdamW(
+            _decay_groups(supernet, options.weight_decay), fused=True
+        )
         self.average = {k: v.detach().clone() for k, v in supernet.state_dict().items()}
         self.epoch = 0
         if checkpoint.exists():
