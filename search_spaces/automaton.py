@@ -10,7 +10,8 @@ A *letter* is what a layer chooses that matters to the walk: (attention, reducti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,8 @@ class WalkRules(Protocol):
     def min_tokens(self) -> int: ...
     @property
     def pad(self) -> bool: ...
+    @property
+    def excluded(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class SingleRules:
     special_tokens: int
     min_tokens: int = 1
     pad: bool = True
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,9 @@ def step(
     position: OpSetting,
 ) -> Node | str:
     """The node behind one layer, or why the layer is illegal here."""
+    for setting in (attention, reduction):
+        if setting.op in spec.excluded:
+            return f"{setting}: {spec.excluded[setting.op]}"
     mixer, reducer = cards.attention[attention.op], cards.reduction[reduction.op]
     geometry = node.geometry
     if reducer.hook == "before_attention":

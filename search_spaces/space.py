@@ -9,13 +9,22 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
-from search_spaces.automaton import DEAD, IntArray, Node, compile_automaton, start_node, step, walk
+from search_spaces.automaton import (
+    DEAD,
+    IntArray,
+    Node,
+    compile_automaton,
+    cross,
+    start_node,
+    step,
+    walk,
+)
 from search_spaces.card import Cards
 from search_spaces.errors import UserError, unknown_name
 from search_spaces.genes import Gene, GeneLayout
@@ -48,13 +57,20 @@ class SearchSpace:
     Args:
         data: a space file's content.
         cards: the operators there are.
+        excluded: operators that may not be proposed, each with the reason (a runtime that cannot
+            run it, say). Genes, digest and weights stay those of the whole space.
 
     Raises:
         UserError: the declaration cannot be used, or holds no legal architecture.
     """
 
-    def __init__(self, data: Mapping[str, Any], cards: Cards) -> None:
-        self.spec: SpaceSpec = parse_spec(data, cards)
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        cards: Cards,
+        excluded: Mapping[str, str] | None = None,
+    ) -> None:
+        self.spec: SpaceSpec = replace(parse_spec(data, cards), excluded=dict(excluded or {}))
         self.cards = cards
         self.layout = GeneLayout(self.spec)
         self._data = json.loads(json.dumps(data))
@@ -300,9 +316,19 @@ class SearchSpace:
             for reduction in stage.reduction:
                 after = step(self.spec, self.cards, node, attention, reduction, position)
                 if isinstance(after, Node):
-                    return "every depth ends in a dead end"
+                    return self._why_no_way_on()
                 reason = after
         return reason
+
+    def _why_no_way_on(self) -> str:
+        for number, crossing in enumerate(self.automaton.crossings[1:], start=1):
+            if (crossing == DEAD).all():
+                for node in self.automaton.nodes:
+                    for transition in self.spec.stages[number].transition:
+                        reason = cross(self.cards, node, transition)
+                        if isinstance(reason, str):
+                            return f"stages[{number}]: {reason}"
+        return "every depth ends in a dead end"
 
     def _repairs(self, asked_G: IntArray, legal_G: IntArray, trace: Trace) -> tuple[str, ...]:
         repairs = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.architecture import NONE, OpSetting
+from search_spaces.architecture import NONE, OpSetting, Value
 from search_spaces.card import Card, Cards
 from search_spaces.errors import UserError, bad_value, unknown_name
 
@@ -45,9 +47,11 @@ class SpaceSpec:
     norm_eps: float = 1e-6
     min_tokens: int = 4
     pad: bool = False
+    # Not of the declaration, so neither in its text nor in its digest: a device's refusals.
+    excluded: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
 
-_SPACE_FIELDS = set(SpaceSpec.__dataclass_fields__)
+_SPACE_FIELDS = set(SpaceSpec.__dataclass_fields__) - {"excluded"}
 _STAGE_FIELDS = set(StageSpec.__dataclass_fields__)
 
 
@@ -62,7 +66,9 @@ def parse_spec(data: Mapping[str, Any], cards: Cards) -> SpaceSpec:
         if name not in data:
             raise UserError(f"space.{name} is missing")
     special = _integer("space.special_tokens", data.get("special_tokens", 0), 0)
-    pooling = str(data.get("pooling", "mean"))
+    if special > 2:
+        raise bad_value("space.special_tokens", special, "0, 1 (class) or 2 (class, distillation)")
+    pooling = data.get("pooling", "mean")
     if pooling not in ("mean", "class"):
         raise bad_value("space.pooling", pooling, "'mean' or 'class'")
     if pooling == "class" and special == 0:
@@ -71,7 +77,10 @@ def parse_spec(data: Mapping[str, Any], cards: Cards) -> SpaceSpec:
     sides = _integers("space.image_size", [size, size] if isinstance(size, int) else size)
     if len(sides) != 2:
         raise bad_value("space.image_size", size, "one side or [height, width]")
-    return SpaceSpec(
+    pad = data.get("pad", False)
+    if not isinstance(pad, bool):
+        raise bad_value("space.pad", pad, "true or false")
+    spec = SpaceSpec(
         image_size=(sides[0], sides[1]),
         channels=_integer("space.channels", data["channels"], 1),
         head_dim=_integer("space.head_dim", data["head_dim"], 1),
@@ -84,10 +93,29 @@ def parse_spec(data: Mapping[str, Any], cards: Cards) -> SpaceSpec:
         ),
         pooling=pooling,
         special_tokens=special,
-        norm_eps=float(data.get("norm_eps", 1e-6)),
+        norm_eps=_number("space.norm_eps", data.get("norm_eps", 1e-6)),
         min_tokens=_integer("space.min_tokens", data.get("min_tokens", 4), 1),
-        pad=bool(data.get("pad", False)),
+        pad=pad,
     )
+    _check_patches(spec, cards)
+    return spec
+
+
+def _check_patches(spec: SpaceSpec, cards: Cards) -> None:
+    for patch in spec.patch_size:
+        grids = [
+            cards.embedding[setting.op].grid(spec.image_size, patch, setting)
+            for setting in spec.embedding
+        ]
+        if not spec.pad and all(grid is None for grid in grids):
+            shared = math.gcd(*spec.image_size)
+            divisors = [str(side) for side in range(1, shared + 1) if shared % side == 0]
+            raise bad_value(
+                "space.patch_size",
+                patch,
+                f"a divisor of image_size={list(spec.image_size)} ({', '.join(divisors)}), "
+                "or any with pad=true",
+            )
 
 
 def _stage(field: str, data: Any, cards: Cards, *, first: bool) -> StageSpec:
@@ -112,6 +140,10 @@ def _stage(field: str, data: Any, cards: Cards, *, first: bool) -> StageSpec:
     )
     for width in spec.width:
         hidden = [spec.hidden(width, ratio) for ratio in spec.mlp_ratio]
+        if min(hidden) < 1:
+            raise bad_value(
+                f"{field}.mlp_ratio", spec.mlp_ratio[0], f"a ratio that leaves 1 or more of {width}"
+            )
         if len(set(hidden)) < len(hidden):
             raise bad_value(
                 f"{field}.mlp_ratio", list(spec.mlp_ratio), f"ratios that differ at width {width}"
@@ -145,16 +177,20 @@ def _integers(field: str, value: Any) -> tuple[int, ...]:
 
 
 def _numbers(field: str, value: Any) -> tuple[float, ...]:
-    values = _sequence(field, value)
-    for number in values:
-        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
-            raise bad_value(field, number, "a positive number")
-    return _distinct(field, tuple(sorted(float(v) for v in values)))
+    return _distinct(field, tuple(sorted(_number(field, v) for v in _sequence(field, value))))
+
+
+def _number(field: str, value: Any) -> float:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not 0 < value < math.inf:
+        raise bad_value(field, value, "a positive number")
+    return float(value)
 
 
 def _distinct(field: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise bad_value(field, list(values), "every choice once")
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"{field}: {value} is given twice: allowed is every choice once")
     return values
 
 
@@ -173,18 +209,36 @@ def _expand(field: str, data: Mapping[str, Any], cards: Mapping[str, Card]) -> l
     name = str(data["op"])
     if name not in cards:
         raise unknown_name(field, name, cards)
-    given = {key: value for key, value in data.items() if key != "op"}
-    choices = dict(cards[name].choices)
+    card = cards[name]
+    given = {str(key): value for key, value in data.items() if key != "op"}
+    choices = dict(card.choices)
     for key in given:
-        if key not in cards[name].parameters_allowed():
-            raise unknown_name(f"{field} {name}", str(key), cards[name].parameters_allowed())
-    if given and cards[name].alternatives:
+        if key not in card.parameters_allowed():
+            raise unknown_name(f"{field} {name} parameter", key, card.parameters_allowed())
+    if given and card.alternatives:
         choices = {}
     choices |= {
-        key: tuple(value)
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else (value,)
+        key: _values(f"{field} {name}.{key}", value, card.choices.get(key, (0,))[0])
         for key, value in given.items()
     }
     combinations = itertools.product(*choices.values())
     return [OpSetting.of(name, **dict(zip(choices, combo, strict=True))) for combo in combinations]
+
+
+def _values(field: str, value: Any, like: Value) -> tuple[Value, ...]:
+    """One choice or a list of them, of the kind of the card's own (``1`` means ``1.0`` there)."""
+    listed = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(_like(field, entry, like) for entry in _sequence(field, listed))
+
+
+def _like(field: str, value: Any, like: Value) -> Value:
+    if isinstance(like, float):
+        known, words = isinstance(value, int | float) and math.isfinite(value), "a number"
+    elif isinstance(like, int) and not isinstance(like, bool):
+        known, words = isinstance(value, int), "a whole number"
+    else:
+        known, words = isinstance(value, type(like)), f"like {like!r}"
+    if not known or isinstance(value, bool) != isinstance(like, bool):
+        raise bad_value(field, value, words)
+    made: Value = float(value) if isinstance(like, float) else value
+    return made
