@@ -59,7 +59,7 @@ class SupernetProblem:
 
     def suggest(self, trial: Trial) -> Suggestion:
         """The architecture a trial proposes."""
-        return self.run.space.suggest(trial)
+        return self.run.offered.suggest(trial)
 
     def free(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
         """Predicted latency and closed-form memory, parameters and MACs of a batch."""

@@ -20,6 +20,7 @@ from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.profile import HardwareProfile
 from nas.run_folder import RunFolder, read_json, write_json
+from nas.runtimes.base import RUNTIMES
 from nas.tasks import TASKS
 from nas.tasks.task import Task
 from search_spaces.errors import UserError
@@ -46,6 +47,8 @@ class Run:
     Attributes:
         config: as given; with ``supernet=RUN`` data, space and training are those of RUN.
         folder: the run's own.
+        space: every architecture the weights serve.
+        offered: those that the profiles' runtimes can run; they are measured and searched.
         source: the folder that holds weights and accuracies: the run's own, or ``supernet=RUN``.
     """
 
@@ -62,6 +65,7 @@ class Run:
         # Data and space are checked before anything is written.
         self.dataset: Dataset = load_dataset(config.data, self._frozen_splits())
         self.space = self._space()
+        self.offered = self._offered()
         self._check_data()
         self._write()
 
@@ -153,11 +157,26 @@ class Run:
             )
 
     def _space(self) -> SearchSpace:
-        """The space, without the operators that the profile's runtime cannot run."""
+        """The declared space."""
         declared = _plain(self.config.space)
         if declared.get("channels") is None:
             declared["channels"] = self.dataset.channels
         return SearchSpace(declared, all_cards())
+
+    def _offered(self) -> SearchSpace:
+        """The space without the operators that a profile's runtime cannot run."""
+        excluded: dict[str, str] = {}
+        cards = all_cards()
+        for profile in self.profiles:
+            runtime = RUNTIMES[profile.runtime]
+            reason = f"{runtime.name} cannot run it"
+            excluded |= dict.fromkeys(runtime.unsupported_ops, reason)
+            if runtime.needs_onnx:
+                known = [*cards.attention.values(), *cards.reduction.values()]
+                excluded |= {card.name: reason for card in known if not card.exportable}
+        if not excluded:
+            return self.space
+        return SearchSpace(self.space.to_dict(), cards, excluded)
 
     def _frozen_splits(self) -> Splits | None:
         assert self.source is not None

@@ -54,7 +54,7 @@ def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
 
 def profile_subnets(run: Run, count: int) -> list[Architecture]:
     """Distinct subnets to measure: the ends of the space first, then draws from the seed."""
-    space = run.space
+    space = run.offered
     found: dict[str, Architecture] = {}
     for patch in space.spec.patch_size:
         for largest in (True, False):

@@ -108,7 +108,7 @@ def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: i
 
 def _probe(problem: SupernetProblem, seed: int) -> dict[str, FloatArray]:
     """The free metrics of the space's ends and of many random members."""
-    space = problem.run.space
+    space = problem.run.offered
     rng = np.random.default_rng([seed, 4])
     ends = [
         space.extreme(largest=largest, patch_size=patch)
@@ -152,7 +152,7 @@ def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:
     macs = float(run.costs(genes).macs_B.mean()) * len(run.dataset.val)
     seconds = run.config.search.trials * (macs / 20e9 + 0.02)
     display.line(
-        f"{run.space.cardinality():.3g} architectures, {run.config.search.trials} trials for "
+        f"{run.offered.cardinality():.3g} architectures, {run.config.search.trials} trials for "
         f"{profile.key()} with {run.config.sampler.name} on {run.config.executor.name}: about "
         f"{duration(seconds)} and the start of the workers"
     )

@@ -30,6 +30,8 @@ def announce(run: Run, display: Display) -> None:
     display.line(
         f"space: {run.space.cardinality():.4g} architectures, {len(run.space.genes)} genes"
     )
+    for op, reason in run.offered.spec.excluded.items():
+        display.line(f"left out: {op} ({reason})")
     for skipped in data.skipped[:SHOWN]:
         display.line(f"skipped: {skipped}")
 
