@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.figures.text import finite, plain, shown
+from nas.figures.text import finite, plain, shown, shown_range
 from nas.pareto import Direction
 
 # For metrics that are no objectives of the run at hand; those bring their own label and unit.
@@ -45,8 +46,10 @@ class Axis:
 
     @property
     def tick_format(self) -> str:
-        """Of d3: shares as percentages."""
-        return ".0%" if self.share else ""
+        """Of d3: shares as percentages; on a log axis whole numbers, not plotly's lone digits."""
+        if self.share:
+            return ".0%"
+        return ".3~r" if self.log else ""
 
     @property
     def share(self) -> bool:
@@ -57,15 +60,28 @@ class Axis:
         """A value with its unit."""
         return shown(self.name, value, self.unit)
 
+    def show_range(self, low: object, high: object) -> str:
+        """``0.18–0.21 ms``, "" where an end is missing."""
+        return shown_range(self.name, low, high, self.unit)
+
     def drawable(self, value: object) -> float | None:
         """The value as a number that this axis can show, or None."""
         number = finite(value)
         return None if number is None or (self.log and number <= 0) else number
 
+    def ticks(self, low: float, high: float) -> list[float] | None:
+        """1, 2 and 5 of each decade between two positions; None where plotly chooses better.
+
+        Left alone, plotly labels every digit of a decade, and they overlap on a phone.
+        """
+        if not self.log or not 0.75 <= high - low < 40:
+            return None
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        steps = (1, 2, 5) if high - low < 4 else (1,)
+        return [digit * 10.0**decade for decade in decades for digit in steps]
+
     def position(self, value: float) -> float:
         """Where ``value`` stands in the axis' own coordinates, for ranges and annotations."""
-        import math
-
         return math.log10(value) if self.log else value
 
 

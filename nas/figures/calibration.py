@@ -31,6 +31,7 @@ class Calibration:
         repeat: the same between two halves of the measurement: nobody can ask for more.
         interval: half-width of the prediction interval as a share, None if unknown.
         confidence: share of networks inside the interval.
+        held_out_label: what the networks of ``held_out`` are called.
     """
 
     axis: Axis
@@ -41,6 +42,7 @@ class Calibration:
     repeat: Mapping[str, Any] = field(default_factory=dict)
     interval: float | None = None
     confidence: float | None = None
+    held_out_label: str = "not seen in fitting"
 
 
 def stated(agreement: Mapping[str, Any]) -> str:
@@ -53,8 +55,16 @@ def stated(agreement: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def calibration_figure(calibration: Calibration, *, height: int = 460) -> go.Figure:
-    """Predicted against measured on equal logarithmic axes, with the diagonal."""
+def calibration_figure(
+    calibration: Calibration, *, state: bool = True, height: int = 440
+) -> go.Figure:
+    """Predicted against measured on equal axes, with the diagonal.
+
+    Args:
+        calibration: what to draw.
+        state: whether the legend states the agreements; not needed beside a table of them.
+        height: in pixels.
+    """
     axis = calibration.axis
     unseen = _points(calibration.held_out, axis)
     front = _points(calibration.front, axis)
@@ -64,9 +74,10 @@ def calibration_figure(calibration: Calibration, *, height: int = 460) -> go.Fig
     values = [value for x, y, _ in (*unseen, *front) for value in (x, y)]
     low, high = min(values) / 1.12, max(values) * 1.12
     figure.add_traces(_diagonal(low, high, calibration))
+    told = (calibration.error, calibration.front_error) if state else ({}, {})
     groups = (
-        (unseen, "not seen in fitting", calibration.error, "circle", BLUE, 7, 0.55),
-        (front, "front members", calibration.front_error, "diamond", VERMILLION, 10, 0.95),
+        (unseen, calibration.held_out_label, told[0], "circle", BLUE, 7, 0.55),
+        (front, "front members", told[1], "diamond", VERMILLION, 10, 0.95),
     )
     for points, label, agreement, symbol, colour, size, opacity in groups:
         if points:
@@ -81,15 +92,21 @@ def calibration_figure(calibration: Calibration, *, height: int = 460) -> go.Fig
                     opacity,
                 )
             )
-    if calibration.repeat:
+    if calibration.repeat and state:
         figure.add_trace(_words(_named("measurement against itself", None, calibration.repeat)))
     styled(figure, height=height)
-    figure.update_layout(margin={"l": 58, "r": 16, "t": 16, "b": 140})
+    figure.update_layout(margin={"l": 58, "r": 16, "t": 30, "b": 140 if state else 100})
     unit = f" [{plain(axis.unit, 20)}]" if axis.unit else ""
     span = [axis.position(low), axis.position(high)]
-    kind = {"type": "log", "dtick": "D2"} if axis.log else {"type": "linear"}
-    figure.update_xaxes(title=f"measured {plain(axis.label, 60)}{unit}", range=span, **kind)
-    figure.update_yaxes(title=f"predicted {plain(axis.label, 60)}{unit}", range=span, **kind)
+    kind = {
+        "type": "log" if axis.log else "linear",
+        "tickformat": axis.tick_format,
+        "nticks": 6,
+        "tickvals": axis.ticks(*span),
+        "range": span,
+    }
+    figure.update_xaxes(title_text=f"measured {plain(axis.label, 60)}{unit}", **kind)
+    figure.update_yaxes(title_text=f"predicted {plain(axis.label, 60)}{unit}", **kind)
     return figure
 
 

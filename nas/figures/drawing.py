@@ -53,36 +53,42 @@ def architecture_figure(
     blocks: _Blocks = list(architecture.blocks())[:MAX_BLOCKS]
     if not blocks:
         return empty("an architecture without blocks")
+    strip = _tokens(layers)
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.04
+        rows=2 if strip else 1,
+        cols=1,
+        shared_xaxes=True,
+        row_heights=[0.7, 0.3] if strip else [1.0],
+        vertical_spacing=0.04,
     )
     top = max(max(stage.width, block.inner, block.mlp_hidden) for stage, block in blocks)
     figure.add_traces([_stream(blocks), *_mlps(blocks)], rows=1, cols=1)
     figure.add_traces(_attentions(blocks, layers), rows=1, cols=1)
     figure.add_traces([_sizes(blocks)], rows=1, cols=1)
     figure.add_traces(_badges(blocks, -0.5 * top * 1.22), rows=1, cols=1)
-    figure.add_traces(_tokens(layers), rows=2, cols=1)
+    if strip:
+        figure.add_traces(strip, rows=2, cols=1)
+        figure.update_yaxes(rangemode="tozero", row=2, col=1)
+        figure.add_hline(y=0, line={"width": 1, "color": FAINT}, row=2, col=1)
     _frame(figure, len(blocks), top, height)
     return figure
 
 
-def _stream(blocks: _Blocks) -> go.Scatter:
-    """The residual stream as a band as high as it has channels."""
-    xs: list[float] = []
-    halves: list[float] = []
-    for index, (stage, _) in enumerate(blocks):
-        xs += [index - 0.5, index + 0.5]
-        halves += [stage.width / 2] * 2
-    return go.Scatter(
-        x=[*xs, *reversed(xs)],
-        y=[*halves, *(-half for half in reversed(halves))],
-        fill="toself",
-        fillcolor=GRID,
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
+def _stream(blocks: _Blocks) -> go.Bar:
+    """The residual stream as a band as high as it has channels.
+
+    It is made of bars as plotly draws every bar beneath every line: a filled line would hide them.
+    """
+    widths = [stage.width for stage, _ in blocks]
+    return go.Bar(
+        x=list(range(len(blocks))),
+        y=widths,
+        base=[-width / 2 for width in widths],
+        width=1.0,
+        marker={"color": GRID, "line": {"width": 0}},
+        hovertext=[f"stream of {width} channels" for width in widths],
+        hoverinfo="text",
         name="stream: width",
-        showlegend=True,
     )
 
 
@@ -126,6 +132,7 @@ def _attentions(blocks: _Blocks, layers: Sequence[Layer]) -> list[go.Bar]:
             "line": {"width": 1.5, "color": PAPER},
             "pattern": {
                 "shape": pattern,
+                "bgcolor": colour,
                 "fgcolor": on_colour(colour),
                 "size": 6,
                 "solidity": 0.25,
@@ -158,7 +165,7 @@ def _sizes(blocks: _Blocks) -> go.Scatter:
     """Heads and MLP ratio as small numbers over their columns."""
     xs, ys, texts = [], [], []
     for index, (stage, block) in enumerate(blocks):
-        if block.heads:
+        if block.heads and block.attention.op != "none":
             xs.append(index + _ATTENTION_AT)
             ys.append(block.inner / 2)
             texts.append(f"{block.heads}h")
@@ -274,8 +281,7 @@ def _frame(figure: go.Figure, count: int, top: float, height: int) -> None:
         tickvals=list(range(count)),
         ticktext=[f"block {i + 1}" if count <= 6 else str(i + 1) for i in range(count)],
     )
-    figure.update_xaxes(showticklabels=False, row=1, col=1)
+    if "xaxis2" in figure.layout:
+        figure.update_xaxes(showticklabels=False, row=1, col=1)
     figure.update_yaxes(visible=False, fixedrange=True)
     figure.update_yaxes(range=[-0.5 * top * 1.42, 0.5 * top * 1.2], row=1, col=1)
-    figure.update_yaxes(rangemode="tozero", autorange=True, row=2, col=1)
-    figure.add_hline(y=0, line={"width": 1, "color": FAINT}, row=2, col=1)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from nas.figures import front_traces as traces
 from nas.figures.axes import Axis
 from nas.figures.front_points import FrontSeries, Point, baseline_value, drawable, measured
-from nas.figures.palette import DEPTH, SERIES
+from nas.figures.palette import DEPTH, MUTED, SERIES
 from nas.figures.style import empty, legend_below, styled
 from nas.figures.text import plain
 
@@ -69,16 +69,13 @@ def _frame(figure: go.Figure, x: Axis, y: Axis, colour: Axis | None, height: int
     if colour is not None:
         layout["coloraxis"] = {
             "colorscale": [list(stop) for stop in DEPTH],
-            "colorbar": {
-                "title": {"text": colour.title, "side": "right"},
-                "thickness": 10,
-                "outlinewidth": 0,
-                "len": 0.9,
-                "x": 1.01,
-            },
+            "colorbar": _colour_bar(colour),
         }
     styled(figure, height=height, **layout)
-    figure.update_layout(margin={"l": 58, "r": 16, "t": 22, "b": 130}, legend=legend_below())
+    figure.update_layout(
+        margin={"l": 58, "r": 16, "t": 30 if colour is None else 64, "b": 130},
+        legend=legend_below(),
+    )
     axes = (("xaxis", x), ("yaxis", y))
     for key, axis in axes:
         better = "higher" if axis.direction == "max" else "lower"
@@ -89,11 +86,27 @@ def _frame(figure: go.Figure, x: Axis, y: Axis, colour: Axis | None, height: int
                     "title": {"text": f"{axis.title} ({better} is better{scale})"},
                     "type": "log" if axis.log else "linear",
                     "tickformat": axis.tick_format,
-                    # 1, 2, 5 of each decade: a front rarely spans more than two.
-                    "dtick": "D2" if axis.log else None,
                 }
             }
         )
+
+
+def _colour_bar(axis: Axis) -> dict[str, Any]:
+    """Above the plot: beside it, it would take a phone's width."""
+    return {
+        "title": {"text": axis.title, "side": "top", "font": {"size": 12, "color": MUTED}},
+        "tickfont": {"size": 11, "color": MUTED},
+        "orientation": "h",
+        "thickness": 8,
+        "outlinewidth": 0,
+        "nticks": 5,
+        "len": 0.45,
+        "lenmode": "fraction",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.0,
+        "yanchor": "bottom",
+    }
 
 
 def _focus(
@@ -120,7 +133,8 @@ def _focus(
         bottom, top = (worse, pad) if axis.direction == "max" else (pad, worse)
         spans[place] = [low - bottom, high + top]
     for place, span in spans.items():
-        figure.update_layout({f"{place}axis": {"range": span}})
+        axis = x if place == "x" else y
+        figure.update_layout({f"{place}axis": {"range": span, "tickvals": axis.ticks(*span)}})
     if len(spans) == 2:
         figure.add_traces(traces.of_limits(limits, x, y, spans["x"], spans["y"]))
 

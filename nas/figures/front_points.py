@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nas.figures.axes import Axis
+from nas.figures.axes import Axis, axis_of
 from nas.figures.text import plain
 from nas.pareto import non_dominated
 
@@ -86,8 +86,6 @@ def member_points(members: Sequence[Member], x: Axis, y: Axis, series: str) -> l
 
 def member_hover(member: Member, axes: Sequence[Axis], series: str) -> str:
     """All that is known of a member, a line per metric."""
-    from nas.figures.axes import axis_of
-
     known = {axis.name: axis for axis in axes}
     lines = [f"<b>{member.digest}</b>  {plain(series, 60)}"]
     for name in dict.fromkeys([*known, *_METRICS]):
@@ -95,8 +93,8 @@ def member_hover(member: Member, axes: Sequence[Axis], series: str) -> str:
         if metric is None:
             continue
         line = f"{plain(axis.label, 60)}: {axis.show(metric.value)}"
-        if axis.drawable(metric.low) is not None and axis.drawable(metric.high) is not None:
-            line += f" ({axis.show(metric.low)} to {axis.show(metric.high)})"
+        between = axis.show_range(metric.low, metric.high)
+        line += f" ({between})" if between else ""
         if believed_value(metric) is not None:
             line += f", predicted {axis.show(believed_value(metric))}"
         lines.append(line)

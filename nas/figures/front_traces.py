@@ -185,7 +185,9 @@ def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) 
     if not chosen:
         return []
     point = member_points(chosen, x, y, series.name)[0]
-    label = f"<b>winner</b>  {y.show(point.y)}, {x.show(point.x)}"
+    label = f"<b>winner</b><br>{y.show(point.y)}, {x.show(point.x)}"
+    xs = [x.position(measured(member, x) or 1.0) for member in members]
+    right = x.position(point.x) > (min(xs) + max(xs)) / 2
     return [
         _scatter(
             [point],
@@ -193,7 +195,7 @@ def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) 
             mode="markers+text",
             name="winner",
             text=[label],
-            textposition="bottom right",
+            textposition="bottom left" if right else "bottom right",
             textfont={"color": VERMILLION, "size": 13},
             marker={"symbol": "circle-open", "size": 22, "color": VERMILLION}
             | {"line": {"width": 2.5}},

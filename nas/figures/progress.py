@@ -53,8 +53,8 @@ def hypervolume_figure(
     _mark_failed(figure, studies)
     styled(figure, height=height)
     figure.update_layout(margin={"l": 58, "r": 16, "t": 16, "b": 88})
-    figure.update_xaxes(title="finished trials", rangemode="tozero")
-    figure.update_yaxes(title="hypervolume", rangemode="tozero")
+    figure.update_xaxes(title_text="finished trials", rangemode="tozero")
+    figure.update_yaxes(title_text="hypervolume", zeroline=False)
     return figure
 
 
@@ -65,19 +65,31 @@ def _steps(known: Sequence[tuple[int, float]]) -> list[int]:
 
 
 def _mark_failed(figure: go.Figure, studies: Sequence[tuple[str, Sequence[FinishedTrial]]]) -> None:
-    failed = [t.number + 1 for _, trials in studies for t in trials if t.state == "failed"]
-    if failed:
-        figure.add_trace(
-            go.Scatter(
-                x=failed[:MAX_POINTS],
-                y=[0] * len(failed[:MAX_POINTS]),
-                mode="markers",
-                marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": VERMILLION}},
-                name=f"failed trials ({len(failed)})",
-                showlegend=True,
-                hovertemplate="trial %{x} failed<extra></extra>",
-            )
+    """Crosses on the line, at the volume of that moment."""
+    failed = [
+        (trial.number + 1, volume)
+        for _, trials in studies
+        for trial in trials
+        if trial.state == "failed" and (volume := finite(trial.hypervolume)) is not None
+    ]
+    count = sum(trial.state == "failed" for _, trials in studies for trial in trials)
+    if not failed:
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=[trial for trial, _ in failed[-MAX_POINTS:]],
+            y=[volume for _, volume in failed[-MAX_POINTS:]],
+            mode="markers",
+            marker={
+                "symbol": "x-thin",
+                "size": 7,
+                "line": {"width": 1.5, "color": VERMILLION},
+            },
+            name=f"failed trials ({count})",
+            showlegend=True,
+            hovertemplate="trial %{x} failed<extra></extra>",
         )
+    )
 
 
 def training_figure(rows: Sequence[Mapping[str, Any]], *, height: int = 340) -> go.Figure:
@@ -118,11 +130,11 @@ def training_figure(rows: Sequence[Mapping[str, Any]], *, height: int = 340) -> 
         )
     styled(figure, height=height)
     figure.update_layout(margin={"l": 58, "r": 16, "t": 16, "b": 108})
-    figure.update_xaxes(title="epoch")
+    figure.update_xaxes(title_text="epoch")
     if both or curves[0][-1] == 1:
-        figure.update_yaxes(title="loss", row=1, col=1)
+        figure.update_yaxes(title_text="loss", row=1, col=1)
     if both or curves[0][-1] == 2:
-        figure.update_yaxes(title="accuracy", tickformat=".0%", row=1, col=2 if both else 1)
+        figure.update_yaxes(title_text="accuracy", tickformat=".0%", row=1, col=2 if both else 1)
     return figure
 
 

@@ -55,8 +55,17 @@ def counted(value: float) -> str:
     """A count people can read aloud: ``54.3 k``, ``1.20 M``."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.3g} {letter}"
+            return f"{value / size:#.3g}".rstrip(".") + f" {letter}"
     return f"{value:g}"
+
+
+def shown_range(metric: str, low: object, high: object, unit: str = "") -> str:
+    """``87.1–93.2 %``; "" where an end is missing."""
+    first, last = shown(metric, low, unit), shown(metric, high, unit)
+    if "–" in (first, last):
+        return ""
+    number, _, suffix = first.partition(" ")
+    return f"{number}–{last}" if last.endswith(suffix) else f"{first}–{last}"
 
 
 def shown(metric: str, value: object, unit: str = "") -> str:

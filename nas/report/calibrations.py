@@ -42,6 +42,7 @@ def memory_calibration(content: Content) -> Calibration:
         ],
         front=_front_pairs(content.front, "peak_memory_mb"),
         error=_mapping(content.memory.get("report")),
+        held_out_label="sampled networks",
     )
 
 
@@ -57,8 +58,8 @@ def _front_pairs(front: Front, name: str) -> list[Pair]:
 def agreement_rows(calibration: Calibration) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Who was compared with the measurement, and how well they agree."""
     rows = (
-        ("predictor, on networks it had not seen", calibration.error),
-        ("predictor, on the front", calibration.front_error),
+        (f"prediction, {calibration.held_out_label}", calibration.error),
+        ("prediction, front members", calibration.front_error),
         ("measurement against itself", calibration.repeat),
     )
     return [(label, agreement) for label, agreement in rows if agreement]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from nas.figures.text import finite
 from nas.front import Front, Member
 from nas.run_folder import RunFolder
+
+_PLAIN = re.compile(r"^[\w./-]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,12 @@ class NextCommand:
 def next_commands(folder: RunFolder, front: Front) -> tuple[NextCommand, ...]:
     """Use the winner, choose another member, search for another device."""
     run = shlex.quote(_relative(folder.path))
-    code = f"import nas; model = nas.load_model({str(_relative(folder.best))!r})"
+    code = f"import nas; print(nas.load_model({_relative(folder.best)!r}))"
+    quoted = f'"{code}"' if _PLAIN.match(_relative(folder.best)) else shlex.quote(code)
     runtime = front.profile.get("runtime")
     other = "cpu_torch" if runtime != "torch_eager" else "cpu"
     return (
-        NextCommand("Use the winner from Python", f"python -c {shlex.quote(code)}"),
+        NextCommand("Use the winner from Python", f"python -c {quoted}"),
         NextCommand(
             "Choose another member of this front", f"formfinder pick {run} {_choice(front)}"
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from nas.figures.axes import Axis, axis_of
@@ -22,10 +23,12 @@ _RULES = {
 def headline(content: Content) -> Html:
     """Title, summary and the winner's numbers."""
     front = content.front
-    title = f"{words(front.data.get('name'), 'images')} on {device_words(front.profile)}"
+    data, profile = words(front.data.get("name"), "images"), front.profile
+    device = words(profile.get("name", profile.get("device")), "this device")
     return joined(
-        tag("p", f"Formfinder · {front.run} · {front.created}", class_="kicker"),
-        tag("h1", title),
+        tag("p", f"Formfinder · {front.run} · {date_words(front.created)}", class_="kicker"),
+        tag("h1", f"Vision transformers for {data} on {device}"),
+        tag("p", profile_words(profile), class_="profile"),
         tag("p", *_summary(content), class_="lead"),
         _tiles(content),
     )
@@ -41,9 +44,18 @@ def words(value: object, otherwise: str) -> str:
     return otherwise if value in (None, "") else str(value)
 
 
-def device_words(profile: Mapping[str, Any]) -> str:
+def date_words(date: object) -> str:
+    """``20 November 2026, 10:12 UTC``; the text itself where it is no date."""
+    try:
+        moment = datetime.fromisoformat(str(date))
+    except ValueError:
+        return str(date)
+    return f"{moment.day} {moment:%B %Y, %H:%M} {moment.tzname() or ''}".rstrip()
+
+
+def profile_words(profile: Mapping[str, Any]) -> str:
     """``cpu · onnxruntime fp32 · 1 thread · batch 1 · 16×16 px``."""
-    parts = [words(profile.get("name", profile.get("device")), "this device")]
+    parts = [words(profile.get("device"), "")] if profile.get("device") else []
     runtime = f"{words(profile.get('runtime'), '')} {words(profile.get('precision'), '')}".strip()
     threads, batch = profile.get("threads"), profile.get("batch")
     size = profile.get("image_size")
@@ -107,11 +119,9 @@ def _value(front: Front, member: Member, name: str) -> str:
 
 
 def interval(axis: Axis, member: Member) -> str:
-    """``95.1 to 98.3 %`` or ""."""
+    """``95.1–98.3 %`` or ""."""
     metric = member.metrics.get(axis.name)
-    if metric is None or finite(metric.low) is None or finite(metric.high) is None:
-        return ""
-    return f"{axis.show(metric.low)} to {axis.show(metric.high)}"
+    return "" if metric is None else axis.show_range(metric.low, metric.high)
 
 
 def _interval_words(member: Member) -> str:

@@ -44,7 +44,7 @@ def _row(member: Member, front: Front, axes: dict[str, Axis], extra: list[Axis])
     error = ""
     truth, guess = finite(_value(member, "latency_ms")), finite(believed)
     if truth and guess is not None:
-        error = f"{guess / truth - 1:+.0%}"
+        error = f"{100 * (guess / truth - 1):+.1f} %"
     cells = [
         tag("td", tag("code", member.digest), data_value=member.digest),
         _cell(axes["accuracy"], member, interval(axes["accuracy"], member)),

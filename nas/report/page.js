@@ -3,7 +3,7 @@
 // from data: figures are JSON, cells are compared by their data-value.
 (function () {
   const config = { responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    modeBarButtons: [["zoom2d", "pan2d", "autoScale2d", "resetScale2d", "toImage"]] };
   const drawn = [];
   for (const plot of document.querySelectorAll(".plot")) {
     const figure = JSON.parse(plot.parentElement.querySelector("script").textContent);

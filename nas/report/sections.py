@@ -20,17 +20,21 @@ from nas.report.calibrations import agreement_rows, latency_calibration, memory_
 from nas.report.content import Content
 from nas.report.headline import winner_of
 from nas.report.markup import Html, joined, script_json, tag
+from search_spaces.architecture import Architecture
 
 MAX_BASELINES = 50
 
 
-def drawn(name: str, build: Callable[[], go.Figure], *, min_width: int = 0) -> Html:
+def drawn(
+    name: str, build: Callable[[], go.Figure], *, min_width: int = 0, max_width: int = 0
+) -> Html:
     """A figure's place on the page and its data; what cannot be drawn says why.
 
     Args:
         name: of the element.
         build: makes the figure.
         min_width: pixels below which the figure scrolls instead of shrinking.
+        max_width: pixels above which it does not grow.
     """
     try:
         figure = build()
@@ -39,6 +43,7 @@ def drawn(name: str, build: Callable[[], go.Figure], *, min_width: int = 0) -> H
     data = tag("script", script_json(figure.to_json()), type="application/json")
     height = int(figure.layout.height or 400)
     style = f"height:{height}px" + (f";min-width:{min_width}px" if min_width else "")
+    style += f";max-width:{max_width}px" if max_width else ""
     plot = tag("div", id=f"plot-{name}", class_="plot", style=style)
     return tag("div", plot, data, class_="figure")
 
@@ -110,15 +115,29 @@ def winner_section(content: Content) -> Html:
         "winner",
         lambda: architecture_figure(winner.architecture, winner.layers),
         min_width=60 * blocks + 40,
+        max_width=220 * blocks + 40,
     )
     bars = drawn("layers", lambda: layers_figure(winner.layers), min_width=420)
     return section(
         "winner",
         "The winner, layer by layer",
         how,
+        tag("p", _around(winner.architecture), class_="around"),
         drawing,
         tag("h3", "Where its parameters and its work are"),
         bars,
+    )
+
+
+def _around(architecture: Architecture) -> str:
+    """What stands before and behind the blocks."""
+    a = architecture
+    height, width = a.image_size
+    special = f", {a.special_tokens} special tokens" if a.special_tokens else ""
+    return (
+        f"{height} × {width} px, {a.channels} channel{'' if a.channels == 1 else 's'} → patches of "
+        f"{a.patch_size} px ({a.embedding}) → position {a.position}{special} → {a.depth} blocks of "
+        f"width {' / '.join(str(stage.width) for stage in a.stages)} → {a.pooling} pooling → head"
     )
 
 
@@ -136,7 +155,7 @@ def predictors_section(content: Content) -> Html:
 
 
 def _calibration(name: str, title: str, calibration: Calibration) -> Html:
-    figure = drawn(f"calibration-{name}", lambda: calibration_figure(calibration))
+    figure = drawn(f"calibration-{name}", lambda: calibration_figure(calibration, state=False))
     return tag("div", tag("h3", title), figure, _agreements(calibration))
 
 

@@ -17,8 +17,8 @@ from nas.front import Front, Layer, Member, Metric
 from nas.measurement.records import Measurement
 from nas.measurement.slot import Slot
 from nas.objectives import OBJECTIVES, Limit
-from nas.predictors.fit import fit_predictor
 from nas.predictors.family import FAMILIES
+from nas.predictors.fit import fit_predictor
 from nas.run_folder import RunFolder, write_json
 from nas.study import Budget, FinishedTrial, StudySpec, read_study, run_study
 from nas.tasks.statistics import wilson_interval
@@ -303,7 +303,9 @@ def profile(folder: RunFolder, trials: Sequence[FinishedTrial]) -> None:
     candidates = list(seen.values())[:40]
     features = [[metrics_of(c)["macs"], float(len(trace(c)))] for c in candidates]
     measured = [measurement(candidate, rng) for candidate in candidates]
-    made = fit_predictor(measured, np.array(features), ["macs", "layers"], families=[FAMILIES["linear"]])
+    made = fit_predictor(
+        measured, np.array(features), ["macs", "layers"], families=[FAMILIES["linear"]]
+    )
     write_json(folder.predictor(PROFILE["key"]), made.to_dict())
     rows = [
         {
