@@ -55,6 +55,13 @@ def attention_score(
     return received_BN[:, special:]
 
 
+def score_size(sizes: Sizes, wants: str | None) -> Count:
+    """Elements of a score."""
+    if wants is None:
+        return 0
+    return sizes.all_tokens * sizes.head_dim if wants == "key_mean" else sizes.tokens
+
+
 def score_kernels(sizes: Sizes, wants: str | None, *, live: Count) -> list[Kernel]:
     """The work behind ``attention_score`` for attention over all tokens."""
     n, heads = sizes.all_tokens, sizes.heads
@@ -64,7 +71,8 @@ def score_kernels(sizes: Sizes, wants: str | None, *, live: Count) -> list[Kerne
         return [elementwise("reduce", n * sizes.inner + n * sizes.head_dim, live=live)]
     queries = 1 if wants == "class" else n
     maps = heads * queries * n
+    copied = (queries + n) * sizes.inner  # batched products read heads as contiguous matrices
     return [
-        product(queries, n, sizes.head_dim, repeat=heads, live=live + maps),
+        product(queries, n, sizes.head_dim, repeat=heads, live=live + maps + copied),
         elementwise("softmax", 4 * maps, live=live + 2 * maps),
     ]

@@ -5,6 +5,7 @@ Shapes: B images, n patch tokens, H heads, d head width, W windows an image, M t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from search_spaces.card import Geometry
-from supernet.heads import join_heads
+from supernet.heads import join_heads, split_heads
+from supernet.tokens import TokenState
 
 
 def why_no_windows(geometry: Geometry, side: int) -> str | None:
@@ -40,9 +42,9 @@ def to_windows(x_BnI: Tensor, grid: tuple[int, int], side: int, head_dim: int) -
 def from_windows(x_WHMD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     """The inverse of ``to_windows``: ``(B * W, H, M, d)`` → ``(B, n, H * d)``."""
     height, width = grid
-    x = join_heads(x_WHMD)
-    x = x.reshape(-1, height // side, width // side, side, side, x.shape[2])
-    return x.transpose(2, 3).reshape(-1, height * width, x.shape[5])
+    heads, head_dim = x_WHMD.shape[1], x_WHMD.shape[3]
+    x = x_WHMD.reshape(-1, height // side, width // side, heads, side, side, head_dim)
+    return x.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, height * width, heads * head_dim)
 
 
 def pool_grid(x_BnD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
@@ -72,12 +74,50 @@ def _relative_index(side: int) -> npt.NDArray[np.int64]:
     return np.asarray(down * (2 * side - 1) + right, dtype=np.int64).ravel()
 
 
-def special_rows(q_BHND: Tensor, k_BHMD: Tensor, v_BHMD: Tensor, special: int) -> Tensor | None:
+def window_attention(
+    made_BNI: Iterator[Tensor],
+    state: TokenState,
+    side: int,
+    head_dim: int,
+    *,
+    bias_1HMM: Tensor | None = None,
+    keep: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """Attention of patches inside their window, and of special tokens to all tokens.
+
+    Args:
+        made_BNI: queries, keys and values, made one by one so that none outlives its use.
+        state: for the grid and the special tokens.
+        side: of a window.
+        head_dim: width of a head.
+        bias_1HMM: added to the logits of a window.
+        keep: whether queries, keys and values are wanted.
+
+    Returns:
+        ``(B, N, H * d)``, and ``[q, k, v]`` as ``(B, H, N, d)`` if wanted.
+    """
+    assert state.grid is not None
+    special, windows, heads = state.special, [], []
+    for x_BNI in made_BNI:
+        windows.append(to_windows(x_BNI[:, special:], state.grid, side, head_dim))
+        if special or keep:
+            heads.append(split_heads(x_BNI, head_dim))
+        del x_BNI
+    q_WHMD, k_WHMD, v_WHMD = windows
+    mixed_WHMD = F.scaled_dot_product_attention(q_WHMD, k_WHMD, v_WHMD, attn_mask=bias_1HMM)
+    del windows, q_WHMD, k_WHMD, v_WHMD
+    mixed_BNI = from_windows(mixed_WHMD, state.grid, side)
+    del mixed_WHMD
+    if special:
+        rows_BCI = special_rows(heads[0], heads[1], heads[2], special)
+        mixed_BNI = torch.cat([rows_BCI, mixed_BNI], dim=1)
+    return mixed_BNI, heads if keep else []
+
+
+def special_rows(q_BHND: Tensor, k_BHMD: Tensor, v_BHMD: Tensor, special: int) -> Tensor:
     """What special tokens take from all tokens: one attention row each, ``(B, C, H * d)``.
 
     Grid-bound attention sees patches only; this is how class tokens live beside it (a
-    class-attention step, CaiT). None where there are no special tokens.
+    class-attention step, CaiT).
     """
-    if special == 0:
-        return None
     return join_heads(F.scaled_dot_product_attention(q_BHND[:, :, :special], k_BHMD, v_BHMD))

@@ -10,6 +10,7 @@ tokens in pooled form.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,7 +23,7 @@ from supernet.attention import ATTENTIONS
 from supernet.heads import join_heads, split_heads
 from supernet.operators import Attention, Weights
 from supernet.tokens import TokenState
-from supernet.windows import from_windows, pool_grid, special_rows, to_windows, why_no_windows
+from supernet.windows import pool_grid, special_rows, why_no_windows, window_attention
 
 
 def low_heads(setting: OpSetting, heads: Count) -> Count:
@@ -96,26 +97,28 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
     high, rows = sizes.heads - low, high_rows(setting, sizes)
     pooled = sizes.tokens // area
     keys = sizes.special + pooled
-    y, q, kv = n * width, n * sizes.inner, n * high * d
-    held = y + q
-    cut = held + 2 * kv + 3 * sizes.tokens * high * d
-    late = held + kv  # the high heads' output is alive while the low heads run
-    small = keys * (width + 2 * low * d)
+    x, held = n * width, n * (width + sizes.inner)
+    made, cut = n * high * d, sizes.tokens * high * d
+    some = np.minimum(sizes.special, 1)
+    kept = made * some  # for special tokens, keys and values outlive their windows
+    late = held + n * rows  # the high heads' output waits for that of the low heads
+    pooling = keys * width * (1 if area > 1 else some)  # a window of 1 pools nothing
+    small = late + pooling + 2 * keys * low * d
     return [
         linear(n, width, sizes.inner, live=held),
-        linear(n, width, high * d, live=held + kv),
-        linear(n, width, high * d, live=held + 2 * kv),
-        elementwise("gather", 6 * sizes.tokens * high * d, live=cut),
-        attention_kernel(high, area, area, d, repeat=pooled, live=cut + sizes.tokens * high * d),
-        attention_kernel(high, sizes.special, n, d, live=cut + n * high * d),
-        elementwise("pool", (sizes.tokens + pooled) * width, live=late + keys * width),
-        linear(keys, width, low * d, live=late + small),
-        linear(keys, width, low * d, live=late + small),
-        attention_kernel(low, sizes.tokens, pooled, d, live=late + small + n * low * d),
-        attention_kernel(low, sizes.special, keys, d, live=late + small + n * low * d),
-        linear(n, high * d, rows, live=held + q + y),
-        linear(n, low * d, width - rows, live=held + q + y),
-        elementwise("concat", 2 * y, live=held + q + 2 * y),
+        linear(n, width, high * d, live=held + cut + made),
+        linear(n, width, high * d, live=held + 2 * cut + kept + made),
+        elementwise("gather", 6 * cut, live=held + 3 * cut + kept + made),
+        attention_kernel(high, area, area, d, repeat=pooled, live=held + 4 * cut + 2 * kept),
+        attention_kernel(high, sizes.special, n, d, live=held + cut + 2 * kept + made),
+        linear(n, high * d, rows, live=held + made + n * rows),
+        elementwise("pool", (sizes.tokens + pooled) * width, live=late + pooling),
+        linear(keys, width, low * d, live=small),
+        linear(keys, width, low * d, live=small),
+        attention_kernel(low, sizes.tokens, pooled, d, live=small + sizes.tokens * low * d),
+        attention_kernel(low, sizes.special, keys, d, live=small + 2 * n * low * d * some),
+        linear(n, low * d, width - rows, live=small + n * low * d + n * (width - rows)),
+        elementwise("concat", 2 * x, live=3 * x),
     ]
 
 
@@ -147,24 +150,59 @@ class HiLo(Attention):
         wants: str | None,
     ) -> tuple[Tensor, Tensor | None]:
         """See ``Attention.forward``; its low heads have no key per token, so it gives no score."""
-        low = low_heads(setting, sizes.heads) * sizes.head_dim
-        high = sizes.inner - low
+        high = sizes.inner - low_heads(setting, sizes.heads) * sizes.head_dim
         q_BNI = F.linear(y_BND, w["q_weight"], w["q_bias"])
         parts = []
         if high:
-            k_BNI, v_BNI = (
-                F.linear(y_BND, w[f"{x}_weight"][:high], w[f"{x}_bias"][:high]) for x in "kv"
-            )
-            mixed_BNI = _in_windows(q_BNI[..., :high], k_BNI, v_BNI, state, setting, sizes)
-            parts.append(F.linear(mixed_BNI, w["o_high_weight"], w["o_high_bias"]))
-        if low:
-            pooled_BMD = _pooled(y_BND, state, setting["window"])
-            k_BMI, v_BMI = (
-                F.linear(pooled_BMD, w[f"{x}_weight"][high:], w[f"{x}_bias"][high:]) for x in "kv"
-            )
-            mixed_BNI = _on_pooled(q_BNI[..., high:], k_BMI, v_BMI, state, sizes)
-            parts.append(F.linear(mixed_BNI, w["o_low_weight"], w["o_low_bias"]))
+            parts.append(self._high(y_BND, q_BNI[..., :high], state, w, setting, sizes))
+        if high < sizes.inner:
+            parts.append(self._low(y_BND, q_BNI[..., high:], state, w, setting, sizes))
+        del q_BNI
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0], None
+
+    def _high(
+        self,
+        y_BND: Tensor,
+        q_BNI: Tensor,
+        state: TokenState,
+        w: Weights,
+        setting: OpSetting,
+        sizes: Sizes,
+    ) -> Tensor:
+        """Patches inside windows, special tokens over all; its share of the output channels."""
+        high = q_BNI.shape[2]
+        made_BNI = (
+            q_BNI if x == "q" else F.linear(y_BND, w[f"{x}_weight"][:high], w[f"{x}_bias"][:high])
+            for x in "qkv"
+        )
+        mixed_BNI, _ = window_attention(made_BNI, state, setting["window"], sizes.head_dim)
+        return F.linear(mixed_BNI, w["o_high_weight"], w["o_high_bias"])
+
+    def _low(
+        self,
+        y_BND: Tensor,
+        q_BNI: Tensor,
+        state: TokenState,
+        w: Weights,
+        setting: OpSetting,
+        sizes: Sizes,
+    ) -> Tensor:
+        """Patches over pooled patches, special tokens over those and each other."""
+        high, d, special = sizes.inner - q_BNI.shape[2], sizes.head_dim, state.special
+        pooled_BMD = _pooled(y_BND, state, setting["window"])
+        k_BHMD, v_BHMD = (
+            split_heads(F.linear(pooled_BMD, w[f"{x}_weight"][high:], w[f"{x}_bias"][high:]), d)
+            for x in "kv"
+        )
+        q_BHND = split_heads(q_BNI, d)
+        mixed_BNI = join_heads(
+            F.scaled_dot_product_attention(
+                q_BHND[:, :, special:], k_BHMD[:, :, special:], v_BHMD[:, :, special:]
+            )
+        )
+        if special:
+            mixed_BNI = torch.cat([special_rows(q_BHND, k_BHMD, v_BHMD, special), mixed_BNI], dim=1)
+        return F.linear(mixed_BNI, w["o_low_weight"], w["o_low_bias"])
 
 
 def _pooled(y_BND: Tensor, state: TokenState, side: int) -> Tensor:
@@ -174,36 +212,3 @@ def _pooled(y_BND: Tensor, state: TokenState, side: int) -> Tensor:
     if state.special == 0:
         return pooled_BmD
     return torch.cat([y_BND[:, : state.special], pooled_BmD], dim=1)
-
-
-def _in_windows(
-    q_BNI: Tensor,
-    k_BNI: Tensor,
-    v_BNI: Tensor,
-    state: TokenState,
-    setting: OpSetting,
-    sizes: Sizes,
-) -> Tensor:
-    """High heads: patches inside windows, special tokens over all, ``(B, N, I)``."""
-    assert state.grid is not None
-    side, d, special = setting["window"], sizes.head_dim, state.special
-    q, k, v = (to_windows(x[:, special:], state.grid, side, d) for x in (q_BNI, k_BNI, v_BNI))
-    patches_BnI = from_windows(F.scaled_dot_product_attention(q, k, v), state.grid, side)
-    q_BHND, k_BHND, v_BHND = (split_heads(x, d) for x in (q_BNI, k_BNI, v_BNI))
-    rows_BCI = special_rows(q_BHND, k_BHND, v_BHND, special)
-    return patches_BnI if rows_BCI is None else torch.cat([rows_BCI, patches_BnI], dim=1)
-
-
-def _on_pooled(
-    q_BNI: Tensor, k_BMI: Tensor, v_BMI: Tensor, state: TokenState, sizes: Sizes
-) -> Tensor:
-    """Low heads: patches over pooled patches, special tokens over those and each other."""
-    d, special = sizes.head_dim, state.special
-    q_BHND, k_BHMD, v_BHMD = (split_heads(x, d) for x in (q_BNI, k_BMI, v_BMI))
-    patches_BnI = join_heads(
-        F.scaled_dot_product_attention(
-            q_BHND[:, :, special:], k_BHMD[:, :, special:], v_BHMD[:, :, special:]
-        )
-    )
-    rows_BCI = special_rows(q_BHND, k_BHMD, v_BHMD, special)
-    return patches_BnI if rows_BCI is None else torch.cat([rows_BCI, patches_BnI], dim=1)

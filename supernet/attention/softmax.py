@@ -14,7 +14,7 @@ from search_spaces.card import AttentionCard
 from search_spaces.workload import Kernel, Sizes, elementwise, linear
 from search_spaces.workload import attention as attention_kernel
 from supernet.attention import ATTENTIONS
-from supernet.heads import attention_score, join_heads, score_kernels, split_heads
+from supernet.heads import attention_score, join_heads, score_kernels, score_size, split_heads
 from supernet.operators import Attention, Weights
 from supernet.tokens import TokenState
 
@@ -25,9 +25,11 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
     return [
         *(linear(n, width, inner, live=y + (i + 1) * n * inner) for i in range(3)),
         elementwise("size_bias", sizes.merged * n),
-        attention_kernel(sizes.heads, n, n, sizes.head_dim, live=y + 4 * n * inner),
+        attention_kernel(
+            sizes.heads, n, n, sizes.head_dim, live=y + 4 * n * inner + n * sizes.heads
+        ),
         *score_kernels(sizes, wants, live=y + 4 * n * inner),
-        linear(n, inner, width, live=2 * y + 4 * n * inner),
+        linear(n, inner, width, live=2 * y + n * inner + score_size(sizes, wants)),
     ]
 
 
@@ -61,4 +63,5 @@ class Softmax(Attention):
         bias_B11N = state.key_bias_B11N()
         mixed_BHND = F.scaled_dot_product_attention(q_BHND, k_BHND, v_BHND, attn_mask=bias_B11N)
         score = attention_score(wants, q_BHND, k_BHND, bias_B11N, state.special)
+        del q_BHND, k_BHND, v_BHND
         return F.linear(join_heads(mixed_BHND), w["o_weight"], w["o_bias"]), score

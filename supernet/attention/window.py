@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,16 +14,10 @@ from search_spaces.card import AttentionCard, Geometry, ParameterSpec
 from search_spaces.workload import Kernel, Sizes, elementwise, linear
 from search_spaces.workload import attention as attention_kernel
 from supernet.attention import ATTENTIONS
-from supernet.heads import attention_score, score_kernels, split_heads
+from supernet.heads import attention_score, score_kernels, score_size
 from supernet.operators import Attention, Weights
 from supernet.tokens import TokenState
-from supernet.windows import (
-    from_windows,
-    relative_bias,
-    special_rows,
-    to_windows,
-    why_no_windows,
-)
+from supernet.windows import relative_bias, why_no_windows, window_attention
 
 
 def _rejects(geometry: Geometry, setting: OpSetting) -> str | None:
@@ -45,27 +39,29 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
 
 
 def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel]:
-    n, inner, width = sizes.all_tokens, sizes.inner, sizes.width
-    y, area = n * width, setting["size"] ** 2
+    n, width, area = sizes.all_tokens, sizes.width, setting["size"] ** 2
+    made, cut = n * sizes.inner, sizes.tokens * sizes.inner
+    # Queries, keys and values outlive their windows only where something else reads them.
+    kept = made * (np.minimum(sizes.special, 1) if wants is None else 1)
     pairs = sizes.heads * area * area
-    held = y + 3 * n * inner + pairs
-    cut = held + 3 * sizes.tokens * inner
+    held = n * width + pairs
+    mixed = held + 3 * kept + cut
     return [
-        *(linear(n, width, inner, live=y + (i + 1) * n * inner) for i in range(3)),
         elementwise("gather", 2 * pairs, weights=pairs, live=held),
-        elementwise("gather", 6 * sizes.tokens * inner, live=cut),
+        *(linear(n, width, sizes.inner, live=held + i * (cut + kept) + made) for i in range(3)),
+        elementwise("gather", 6 * cut, live=held + 3 * cut + 2 * kept + made),
         attention_kernel(
             sizes.heads,
             area,
             area,
             sizes.head_dim,
             repeat=sizes.tokens // area,
-            live=cut + sizes.tokens * inner,
+            live=mixed + 3 * cut + sizes.tokens * sizes.heads,
         ),
-        elementwise("gather", 2 * sizes.tokens * inner, live=held + 2 * sizes.tokens * inner),
-        attention_kernel(sizes.heads, sizes.special, n, sizes.head_dim, live=held + 2 * n * inner),
-        *score_kernels(sizes, wants, live=held + 2 * n * inner),
-        linear(n, inner, width, live=y + n * inner + n * width),
+        elementwise("gather", 2 * cut, live=mixed + cut),
+        attention_kernel(sizes.heads, sizes.special, n, sizes.head_dim, live=mixed + made),
+        *score_kernels(sizes, wants, live=mixed),
+        linear(n, sizes.inner, width, live=2 * n * width + made + score_size(sizes, wants)),
     ]
 
 
@@ -97,31 +93,15 @@ class Window(Attention):
         wants: str | None,
     ) -> tuple[Tensor, Tensor | None]:
         """See ``Attention.forward``."""
-        made = [F.linear(y_BND, w[f"{name}_weight"], w[f"{name}_bias"]) for name in "qkv"]
-        patches_BnI = self._inside(made, state, relative_bias(w["bias_table"]), setting, sizes)
-        q_BHND, k_BHND, v_BHND = (split_heads(x_BNI, sizes.head_dim) for x_BNI in made)
-        special_BCI = special_rows(q_BHND, k_BHND, v_BHND, state.special)
-        score = attention_score(wants, q_BHND, k_BHND, None, state.special)
-        del made, q_BHND, k_BHND, v_BHND
-        mixed_BNI = patches_BnI
-        if special_BCI is not None:
-            mixed_BNI = torch.cat([special_BCI, patches_BnI], dim=1)
-        return F.linear(mixed_BNI, w["o_weight"], w["o_bias"]), score
-
-    def _inside(
-        self,
-        made_BNI: list[Tensor],
-        state: TokenState,
-        bias_1HMM: Tensor,
-        setting: OpSetting,
-        sizes: Sizes,
-    ) -> Tensor:
-        """The patches' part, ``(B, n, H * d)``."""
-        assert state.grid is not None
-        side = setting["size"]
-        q, k, v = (
-            to_windows(x_BNI[:, state.special :], state.grid, side, sizes.head_dim)
-            for x_BNI in made_BNI
+        made_BNI = (F.linear(y_BND, w[f"{x}_weight"], w[f"{x}_bias"]) for x in "qkv")
+        mixed_BNI, heads = window_attention(
+            made_BNI,
+            state,
+            setting["size"],
+            sizes.head_dim,
+            bias_1HMM=relative_bias(w["bias_table"]),
+            keep=wants is not None,
         )
-        mixed_WHMD = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_1HMM)
-        return from_windows(mixed_WHMD, state.grid, side)
+        score = attention_score(wants, heads[0], heads[1], None, state.special) if heads else None
+        del heads
+        return F.linear(mixed_BNI, w["o_weight"], w["o_bias"]), score

@@ -56,14 +56,14 @@ def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None)
     merging = r > 0
     metric = (before.head_dim if score == "key_mean" else width) * merging
     pairs = even * odd * merging
-    held = n * metric
-    moved = n * (width + 1)
+    held, row = n * metric, width + 1
+    given = held if score == "key_mean" else 0 * held
     return [
-        elementwise("norm", 2 * held, live=2 * held),
-        product(even * merging, odd * merging, metric, live=held + pairs),
-        elementwise("sort", pairs + n * merging, live=held + pairs + 4 * n),
-        product(odd * merging, width + 1, r, live=3 * moved + odd * r),
-        elementwise("gather", 2 * m * width * merging, live=3 * moved + m * width),
+        elementwise("norm", 2 * held, live=given + 2 * held),
+        product(even * merging, odd * merging, metric, live=given + 2 * held + pairs),
+        elementwise("sort", pairs + n * merging, live=given + held + pairs + 4 * n),
+        product(odd * merging, row, r, live=given + (n + odd + r) * row + odd * r + 4 * n),
+        elementwise("gather", 2 * m * width * merging, live=given + (2 * n + odd + m) * row),
     ]
 
 
@@ -101,14 +101,20 @@ def merge(x_BnD: Tensor, size_Bn1: Tensor, matching: Matching) -> tuple[Tensor, 
     """Means weighted by size, and the sizes' sums: ``(B, m, D)`` and ``(B, m, 1)``."""
     sum_BnE = torch.cat([x_BnD * size_Bn1, size_Bn1], dim=2)
     even_BaE, odd_BbE = sum_BnE[:, ::2], sum_BnE[:, 1::2]
-    # A product with a 0/1 matrix rather than a scatter: it exports, and adds up in a fixed order.
-    places_b = torch.arange(odd_BbE.shape[1], device=x_BnD.device)
-    joins_Bbr = (places_b[:, None] == matching.target_Br[:, None]).to(x_BnD.dtype)
-    odd_BbE = odd_BbE + joins_Bbr @ take_rows(even_BaE, matching.source_Br)
+    odd_BbE = odd_BbE + _joins(matching, odd_BbE) @ take_rows(even_BaE, matching.source_Br)
     kept = matching.kept_Bm
     odd_first = even_BaE.shape[1]
     sum_BmE = take_rows(torch.cat([even_BaE, odd_BbE], dim=1), kept // 2 + kept % 2 * odd_first)
     return sum_BmE[..., :-1] / sum_BmE[..., -1:], sum_BmE[..., -1:]
+
+
+def _joins(matching: Matching, odd_BbE: Tensor) -> Tensor:
+    """1 where a merged token joins an odd one, ``(B, b, r)``.
+
+    A product with it rather than a scatter: it exports, and adds up in a fixed order everywhere.
+    """
+    places_b = torch.arange(odd_BbE.shape[1], device=odd_BbE.device)
+    return (places_b[:, None] == matching.target_Br[:, None]).to(odd_BbE.dtype)
 
 
 @REDUCTIONS.register
