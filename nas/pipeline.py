@@ -137,7 +137,7 @@ def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> N
             passes = [finetune(job, model, display)]
         data = export_member(job, front, member, model, job.folder.best, display, passes)
         baselines = train_baselines(job, front, display) if job.config.report.baselines else ()
-        from nas.report import write_report  # plotly is slow to import
+        from nas.report.write import write_report  # plotly is slow to import
 
         write_report(job.folder, baselines)
     summarise(job, data, job.folder.best, display)
