@@ -61,7 +61,12 @@ class OpSetting:
         for part in (match["params"] or "").split(","):
             if part:
                 key, _, value = part.partition("=")
-                params[key.strip()] = json.loads(value)
+                try:
+                    params[key.strip()] = json.loads(value)
+                except json.JSONDecodeError as error:
+                    raise UserError(
+                        f"{label!r}: {part.strip()!r} is no parameter: write it as window(size=4)"
+                    ) from error
         return cls.of(match["op"], **params)
 
     def to_dict(self) -> dict[str, Value]:

@@ -322,10 +322,11 @@ class SearchSpace:
 
     def _why_no_way_on(self) -> str:
         for number, crossing in enumerate(self.automaton.crossings[1:], start=1):
-            if (crossing == DEAD).all():
-                for node in self.automaton.nodes:
+            left = [int(n) for n in np.unique(self.automaton.steps[number - 1]) if n != DEAD]
+            if (crossing[left] == DEAD).all():
+                for index in left:
                     for transition in self.spec.stages[number].transition:
-                        reason = cross(self.cards, node, transition)
+                        reason = cross(self.cards, self.automaton.nodes[index], transition)
                         if isinstance(reason, str):
                             return f"stages[{number}]: {reason}"
         return "every depth ends in a dead end"
