@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+from search_spaces.architecture import Architecture, Block, OpSetting, Stage, Value
 from search_spaces.automaton import (
     DEAD,
     IntArray,
@@ -121,6 +121,13 @@ class SearchSpace:
         asked = np.array([row], dtype=np.int64)
         legal, trace = self.repair(asked)
         return Suggestion(self.decode(legal[0]), self._repairs(asked[0], legal[0], trace))
+
+    def params(self, genes_G: IntArray) -> dict[str, Value]:
+        """The parameters by name under which ``suggest`` proposes a gene row."""
+        return {
+            gene.name: gene.choices[int(index)]
+            for gene, index in zip(self.genes, genes_G, strict=True)
+        }
 
     def mutate(self, genes_BG: IntArray, rng: np.random.Generator, rate: float) -> IntArray:
         """Legal rows with each gene redrawn with probability ``rate``."""

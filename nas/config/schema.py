@@ -72,7 +72,7 @@ class SearchConfig:
     objectives: list[str] = identity(
         ["accuracy", "latency_ms", "peak_memory_mb"], "metrics of the front"
     )
-    trials: int = resumable(300, "evaluations in total, those of earlier starts included")
+    trials: int = resumable(500, "evaluations in total, those of earlier starts included")
     minutes: float | None = resumable(None, "stop after this time; null: by trials")
     batch_size: int = identity(20, "candidates proposed at once")
 

@@ -18,6 +18,8 @@ from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
 from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
+from search_spaces.architecture import Value
+from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 from supernet.model import Supernet
 from supernet.training.checkpoint import weights_hash
@@ -56,6 +58,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         sampler_options=config.sampler.options,
         seed=config.seed,
         batch_size=config.search.batch_size,
+        tried_first=_ends(run),
         box=_box(config.search.objectives, _probe(problem, config.seed)),
     )
     _announce(run, profile, display)
@@ -108,14 +111,24 @@ def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: i
 
 def _probe(problem: SupernetProblem, seed: int) -> dict[str, FloatArray]:
     """The free metrics of the space's ends and of many random members."""
-    space = problem.run.offered
-    rng = np.random.default_rng([seed, 4])
-    ends = [
+    drawn = problem.run.offered.sample_genes(np.random.default_rng([seed, 4]), PROBE)
+    return problem.columns(np.concatenate([_end_rows(problem.run), drawn]))
+
+
+def _ends(run: Run) -> tuple[dict[str, Value], ...]:
+    """The largest and smallest members of every patch size: a front should reach them."""
+    return tuple(run.offered.params(row) for row in _end_rows(run))
+
+
+def _end_rows(run: Run) -> IntArray:
+    """Their gene rows."""
+    space = run.offered
+    rows = [
         space.extreme(largest=largest, patch_size=patch)
         for patch in space.spec.patch_size
-        for largest in (False, True)
+        for largest in (True, False)
     ]
-    return problem.columns(np.concatenate([np.stack(ends), space.sample_genes(rng, PROBE)]))
+    return np.stack(rows)
 
 
 def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:

@@ -59,6 +59,8 @@ class StudySpec:
         seed: of all proposals.
         batch_size: proposals made at once. Independent of the executor, so that results are too.
         box: fixed scale of the hypervolume; None: around the first feasible trials.
+        tried_first: parameters by name of known architectures that open the first batch; more
+            than a batch of them are not tried.
 
     Raises:
         UserError: a field cannot be used.
@@ -71,6 +73,7 @@ class StudySpec:
     seed: int = 0
     batch_size: int = 20
     box: Box | None = None
+    tried_first: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objectives:

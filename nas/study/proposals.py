@@ -53,6 +53,9 @@ class Proposals:
         """From here on ask with the sampler of the batch that begins with trial ``first``."""
         seed = int(np.random.SeedSequence([self._spec.seed, first]).generate_state(1)[0])
         self._study.sampler = build_sampler(self._spec.sampler, self._spec.sampler_options, seed)
+        if first == 0 and not self._storage.get_all_trials(0, deepcopy=False):
+            for params in self._spec.tried_first[: self._spec.batch_size]:
+                self._study.enqueue_trial(dict(params))
 
     def ask(self) -> optuna.Trial:
         """The next trial, still without parameters."""
