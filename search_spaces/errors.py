@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -31,3 +33,16 @@ def unknown_name(field: str, name: str, allowed: Iterable[str]) -> UserError:
     hint = f"; did you mean {close!r}?" if close else ""
     listed = ", ".join(names) if names else "none"
     return UserError(f"{field}={name!r} is unknown{hint} (known: {listed})")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say which file could not be written: no space, no permission.
+
+    Raises:
+        UserError: instead of the ``OSError`` raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.config.schema import RunConfig
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -44,8 +44,12 @@ def save_config(config: RunConfig, path: Path) -> None:
 
     text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    with writing(path):
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 def load_config(path: Path) -> RunConfig:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from nas.display import Display
 from nas.evaluation import EvaluationKey, EvaluationStore
@@ -25,9 +24,9 @@ from nas.run import Run
 from nas.run_folder import write_json
 from nas.steps.verifying import accuracy_metric
 from nas.version import code_version
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 from supernet.extract import VisionTransformer
-from supernet.training.checkpoint import weights_hash
+from supernet.training.checkpoint import save_tensors, weights_hash
 
 
 def export_member(
@@ -60,12 +59,12 @@ def export_member(
     if target.exists() and _same(target, weights, front):
         display.line(f"{target} was exported before")
         return read_best(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     tensors, onnx = target.with_suffix(".safetensors"), target.with_suffix(".onnx")
-    scratch = tensors.with_suffix(".tmp")
-    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, scratch)
-    scratch.replace(tensors)
-    report = export_onnx(model, run.example(run.profile), onnx, metadata={"digest": member.digest})
+    save_tensors(tensors, model.state_dict())
+    with writing(onnx):
+        report = export_onnx(
+            model, run.example(run.profile), onnx, metadata={"digest": member.digest}
+        )
     metrics = dict(member.metrics)
     metrics["val_accuracy"] = _val_accuracy(run, model) if passes else metrics["accuracy"]
     del metrics["accuracy"]

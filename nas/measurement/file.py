@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.measurement.records import Failure, Measurement
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,17 @@ class MeasurementFile:
         return [Failure.from_dict(row) for row in self.rows() if row["kind"] == "failure"]
 
     def append(self, rows: Iterable[Measurement | Failure]) -> None:
-        """Add rows, after cutting the file back to its last complete line."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Add rows, after cutting the file back to its last complete line.
+
+        Raises:
+            UserError: they cannot be written.
+        """
         text = "".join(json.dumps(row.to_dict(), sort_keys=True) + "\n" for row in rows)
+        with writing(self.path):
+            self._append(text)
+
+    def _append(self, text: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab+") as file:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from nas.display import Display, duration
@@ -22,7 +20,7 @@ from search_spaces.architecture import Value
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 from supernet.model import Supernet
-from supernet.training.checkpoint import weights_hash
+from supernet.training.checkpoint import save_tensors, weights_hash
 
 PROBE = 4096
 
@@ -144,20 +142,16 @@ def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:
 
 def write_val_images(run: Run) -> None:
     """The decoded validation images, once, for all workers."""
-    from safetensors.torch import save_file
-
     assert run.source is not None
     path = run.source.val_images
     if path.exists():
         return
     val = run.dataset.val
     tensors = {
-        "images": run.dataset.transform.normalise(val.images_NCHW).contiguous(),
-        "labels": val.labels_N.contiguous(),
+        "images": run.dataset.transform.normalise(val.images_NCHW),
+        "labels": val.labels_N,
     }
-    scratch = Path(f"{path}.tmp")
-    save_file(tensors, scratch)
-    scratch.replace(path)
+    save_tensors(path, tensors)
 
 
 def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:

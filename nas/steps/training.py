@@ -13,7 +13,7 @@ from nas.display import Bar, Display, duration, free_mb
 from nas.evaluator import hits
 from nas.run import Run
 from search_spaces.architecture import Architecture
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 from supernet.model import Supernet
 from supernet.training.loop import StepReport, Trainer, TrainingData
 from supernet.training.options import TrainingOptions
@@ -133,7 +133,8 @@ class _Log:
         """Drop lines of epochs that no checkpoint holds."""
         if self.path.exists():
             lines = self.path.read_text().splitlines()[:epochs]
-            self.path.write_text("".join(f"{line}\n" for line in lines))
+            with writing(self.path):
+                self.path.write_text("".join(f"{line}\n" for line in lines))
 
     def start(self) -> None:
         """Start the clock."""
@@ -159,6 +160,6 @@ class _Log:
             "images_per_s": round(rate, 1),
             "seconds": round(time.monotonic() - self.started, 2),
         }
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.teacher, self.student = [], []

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 
 FORMAT = "formfinder-supernet-1"
 
@@ -34,20 +34,38 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; a kill or a full disk leaves the one before it whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    """Write a checkpoint; a kill or a full disk leaves the one before it whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     metadata = {"format": FORMAT, "data": json.dumps(checkpoint.data)}
-    try:
-        save_file(tensors, temporary, metadata=metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_tensors(path, checkpoint.tensors, metadata)
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, replaced atomically.
+
+    Raises:
+        UserError: it cannot be written; an older one is still there.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # One name for all processes: what a killed one left behind is overwritten.
+    temporary = path.with_suffix(".tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(whole, temporary, metadata=dict(metadata or {}))
+            temporary.chmod(0o644)  # safetensors makes files only their owner can read
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except SafetensorError as error:
+            raise UserError(f"{path}: cannot be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -75,5 +93,5 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().to("cpu").contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

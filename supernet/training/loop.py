@@ -65,7 +65,7 @@ class StepReport:
     student_loss: float
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(UserError):
     """The loss is no number. The last epoch's checkpoint is kept."""
 
 
@@ -168,10 +168,11 @@ class Trainer:
         sandwich = self.members.draw(step)
         teacher_loss, student_loss = self._losses(sandwich, images_BCHW, labels_B)
         if not math.isfinite(teacher_loss + student_loss):
+            kept = f"; {self.path} holds the {self.epoch} epochs before" if self.epoch else ""
             raise NonFiniteLossError(
                 f"training: the loss is {teacher_loss + student_loss} at step {step} "
-                f"(members {', '.join(m.digest() for m in sandwich.students)}); "
-                f"{self.path} holds the last good epoch, try a smaller training.lr"
+                f"(members {', '.join(m.digest() for m in sandwich.students)}){kept}; "
+                f"try a smaller training.lr={self.options.lr:g} under another name"
             )
         if self.options.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.options.grad_clip)
