@@ -145,7 +145,7 @@ def _attentions(blocks: _Blocks, layers: Sequence[Layer]) -> list[go.Bar]:
                 marker=marker,
                 hoverinfo="text",
                 showlegend=False,
-                legendgroup=op,
+                legendgroup=plain(op, 60),
             )
         )
     return made
@@ -203,7 +203,7 @@ def _badges(blocks: _Blocks, y: float) -> list[go.Scatter]:
                 name="– no attention" if op == "none" else f"<b>{code}</b> {labels}",
                 hovertext=[plain(setting, 80) for setting in settings],
                 hoverinfo="text",
-                legendgroup=op,
+                legendgroup=plain(op, 60),
             )
         )
     return made

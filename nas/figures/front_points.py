@@ -104,27 +104,32 @@ def member_hover(member: Member, axes: Sequence[Axis], series: str) -> str:
 
 
 def trial_points(
-    trials: Iterable[FinishedTrial], x: Axis, y: Axis, *, feasible: bool
+    trials: Iterable[FinishedTrial], x: Axis, y: Axis, *, feasible: bool, most: int | None
 ) -> list[Point]:
-    """The complete trials that keep (or break) the limits and have both values."""
-    points = []
+    """The complete trials that keep (or break) the limits and have both values.
+
+    Args:
+        trials: of one study.
+        x, y: the axes.
+        feasible: which of the two.
+        most: evenly chosen ones at most: a vector drawing of 20,000 is no longer usable.
+    """
+    found = []
     for trial in trials:
-        if trial.state != "complete" or trial.feasible is not feasible:
-            continue
-        at = x.drawable(trial.metrics.get(x.name)), y.drawable(trial.metrics.get(y.name))
-        if at[0] is None or at[1] is None:
-            continue
-        lines = [f"trial {trial.number}  {plain(trial.digest, 20)}"]
-        lines += [f"{plain(a.label, 60)}: {a.show(v)}" for a, v in zip((x, y), at, strict=True)]
-        points.append(Point(at[0], at[1], "<br>".join(lines), plain(trial.digest, 20)))
+        if trial.state == "complete" and trial.feasible is feasible:
+            at_x = x.drawable(trial.metrics.get(x.name))
+            at_y = y.drawable(trial.metrics.get(y.name))
+            if at_x is not None and at_y is not None:
+                found.append((trial, at_x, at_y))
+    if most is not None and len(found) > most:
+        found = [found[i * len(found) // most] for i in range(most)]
+    x_label, y_label = plain(x.label, 60), plain(y.label, 60)
+    points = []
+    for trial, at_x, at_y in found:
+        digest = plain(trial.digest, 20)
+        hover = f"trial {trial.number}  {digest}<br>{x_label}: {x.show(at_x)}"
+        points.append(Point(at_x, at_y, f"{hover}<br>{y_label}: {y.show(at_y)}", digest))
     return points
-
-
-def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """Evenly chosen points, at most ``most``: a vector drawing of 20,000 is no longer usable."""
-    if len(points) <= most:
-        return list(points)
-    return [points[i * len(points) // most] for i in range(most)]
 
 
 def staircase(points: Sequence[Point], x: Axis, y: Axis) -> list[Point]:

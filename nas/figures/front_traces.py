@@ -15,10 +15,9 @@ from nas.figures.front_points import (
     member_points,
     predicted,
     staircase,
-    thinned,
     trial_points,
 )
-from nas.figures.palette import FAINT, INK, MUTED, PAPER, VERMILLION
+from nas.figures.palette import DEPTH, FAINT, INK, MUTED, PAPER, VERMILLION
 from nas.figures.text import plain
 
 if TYPE_CHECKING:
@@ -26,14 +25,15 @@ if TYPE_CHECKING:
 
 
 def _scatter(points: Sequence[Point], series: str, **style: Any) -> go.Scatter:
-    return go.Scatter(
-        x=[point.x for point in points],
-        y=[point.y for point in points],
-        hovertext=[point.hover for point in points],
-        hoverinfo="text",
-        customdata=[[plain(series, 60), point.digest] for point in points],
-        **{"mode": "markers", **style},
-    )
+    columns: dict[str, Any] = {
+        "x": [point.x for point in points],
+        "y": [point.y for point in points],
+        "hovertext": [point.hover for point in points],
+        "hoverinfo": "text",
+        "customdata": [[plain(series, 60), point.digest] for point in points],
+        "mode": "markers",
+    }
+    return go.Scatter(**columns | style)
 
 
 def of_trials(
@@ -45,7 +45,7 @@ def of_trials(
         (True, "circle", "trials (search estimate)"),
         (False, "x-thin", "trials that break a limit"),
     ):
-        points = trial_points(series.trials, x, y, feasible=feasible)
+        points = trial_points(series.trials, x, y, feasible=feasible, most=most)
         if not points:
             continue
         style = {
@@ -63,7 +63,7 @@ def of_trials(
             flat = _scatter(points, series.name, **style).to_plotly_json()
             made.append(go.Scattergl({**flat, "type": "scattergl"}))
         else:
-            made.append(_scatter(thinned(points, most), series.name, **style))
+            made.append(_scatter(points, series.name, **style))
     return made
 
 
@@ -147,23 +147,23 @@ def of_members(
             continue
         shown = label if alone else plain(name, 60)
         marker: dict[str, Any] = {"symbol": symbol, "size": 12 if tied else 11, "color": tint}
-        marker["line"] = {"width": 2 if dominated else 1, "color": tint if dominated else PAPER}
+        marker["line"] = {"width": 1, "color": PAPER}
         if dominated:
-            marker |= {"size": 9, "color": MUTED, "line": {"width": 1.5}}
-        elif colour is not None and all(measured(m, colour) is not None for m in chosen):
-            marker |= {"color": [measured(m, colour) for m in chosen], "coloraxis": "coloraxis"}
-        made.append(
-            _scatter(
-                member_points(chosen, x, y, name),
-                name,
-                marker=marker,
-                name=shown,
-                legendgroup=shown,
-                showlegend=alone or symbol == "circle",
-                error_x=_bars(chosen, x),
-                error_y=_bars(chosen, y),
+            marker |= {"size": 9, "color": MUTED if alone else tint, "line": {"width": 1.5}}
+        in_legend = alone or symbol == "circle"
+        points = member_points(chosen, x, y, name)
+        bars = {"error_x": _bars(chosen, x), "error_y": _bars(chosen, y)}
+        group = {"name": shown, "legendgroup": shown}
+        if colour is None or dominated or None in (shades := [measured(m, colour) for m in chosen]):
+            made.append(
+                _scatter(points, name, marker=marker, showlegend=in_legend, **group, **bars)
             )
-        )
+            continue
+        scaled = marker | {"color": shades, "coloraxis": "coloraxis"}
+        made.append(_scatter(points, name, marker=scaled, showlegend=False, **group, **bars))
+        # The legend cannot show a scale of colours: it gets a mark of one colour instead.
+        middle = marker | {"color": DEPTH[2][1]}
+        made.append(_scatter([], name, x=[None], y=[None], marker=middle, **group))
     return made
 
 
