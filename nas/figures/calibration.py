@@ -96,6 +96,11 @@ def calibration_figure(
         figure.add_trace(_words(_named("measurement against itself", None, calibration.repeat)))
     styled(figure, height=height)
     figure.update_layout(margin={"l": 58, "r": 16, "t": 30, "b": 140 if state else 100})
+    _axes(figure, axis, low, high)
+    return figure
+
+
+def _axes(figure: go.Figure, axis: Axis, low: float, high: float) -> None:
     unit = f" [{plain(axis.unit, 20)}]" if axis.unit else ""
     span = [axis.position(low), axis.position(high)]
     kind = {
@@ -107,7 +112,6 @@ def calibration_figure(
     }
     figure.update_xaxes(title_text=f"measured {plain(axis.label, 60)}{unit}", **kind)
     figure.update_yaxes(title_text=f"predicted {plain(axis.label, 60)}{unit}", **kind)
-    return figure
 
 
 def _points(pairs: Sequence[Pair], axis: Axis) -> list[tuple[float, float, str]]:

@@ -62,7 +62,11 @@ def layers_figure(layers: Sequence[Layer]) -> go.Figure:
                 row=1,
                 col=column,
             )
-    styled(figure, height=_FRAME + _ROW * len(rows), barmode="stack", bargap=0.3, dragmode=False)
+    return _framed(figure, len(rows))
+
+
+def _framed(figure: go.Figure, rows: int) -> go.Figure:
+    styled(figure, height=_FRAME + _ROW * rows, barmode="stack", bargap=0.3, dragmode=False)
     figure.update_layout(margin={"l": 8, "r": 16, "t": 34, "b": 66})
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, linecolor=FAINT)
     figure.update_xaxes(fixedrange=True, nticks=5, tickformat="~s", exponentformat="SI")

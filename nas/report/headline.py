@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -183,7 +184,12 @@ def _tiles(content: Content) -> Html:
 
 def test_accuracy(content: Content) -> float | None:
     """The exported model's one test evaluation, if best.json is the winner's."""
-    best = content.best
+    best, winner = content.best, winner_of(content.front)
+    stored = best.get("architecture")
+    if winner is not None and isinstance(stored, Mapping):
+        plain_data = json.loads(winner.architecture.canonical_json())
+        if stored != plain_data:
+            return None  # what lies there was exported from another front
     for place in (best, best.get("metrics")):
         value = place.get("test_accuracy") if isinstance(place, Mapping) else None
         value = value.get("value") if isinstance(value, Mapping) else value

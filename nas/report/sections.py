@@ -67,7 +67,8 @@ def front_section(content: Content, baselines: Sequence[Mapping[str, Any]]) -> H
     how = (
         "Up and to the left is better. Grey dots are the search's estimates; solid points were "
         "evaluated again on the whole validation split and measured on the device, and a dotted "
-        "line leads there from what the search had predicted. Thin bars are 95 % intervals."
+        "line leads there from what the search had predicted. Thin bars are 95 % intervals of the "
+        "accuracy and quartiles of the latency."
     )
     figure = drawn(
         "front",

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import plotly.offline
 import pytest
 
 from nas.front import Front
@@ -98,6 +99,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def folder(original: RunFolder, tmp_path: Path) -> RunFolder:
     shutil.copytree(original.path, tmp_path / "toy")
     return RunFolder(tmp_path / "toy")
+
+
+@pytest.fixture(autouse=True)
+def _short_plotly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five megabytes less to hash, write and parse in the tests that do not speak of them."""
+    if "plotly" not in request.node.name:
+        monkeypatch.setattr(plotly.offline, "get_plotlyjs", lambda: "/* plotly */")
 
 
 def page_of(folder: RunFolder, *baselines: Any) -> Page:
@@ -214,6 +222,16 @@ def test_no_member_and_no_winner(folder):
 def test_limits_are_told(folder):
     edit(folder.front, lambda data: data.update(limits={"latency_ms": 2.0}))
     assert "Hard limits: latency ≤ 2.00 ms." in page_of(folder).text
+
+
+def test_the_test_accuracy_of_another_model_is_not_shown(folder):
+    front = Front.load(folder.front)
+    others = {member.digest: member.to_dict()["architecture"] for member in front.members}
+    mine = others.pop(front.winner)
+    edit(folder.best, lambda data: data.update(architecture=mine))
+    assert "test accuracy" in page_of(folder).text
+    edit(folder.best, lambda data: data.update(architecture=others.popitem()[1]))
+    assert "test accuracy" not in page_of(folder).text
 
 
 def test_without_a_front_there_is_no_report(folder):
