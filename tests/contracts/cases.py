@@ -43,7 +43,7 @@ class Place:
 PLACES = (
     Place(name="16px_patch2", image_size=(16, 16), patch_size=2, special=0, pooling="mean"),
     Place(name="32px_patch4_class", image_size=(32, 32), patch_size=4, special=1, pooling="class"),
-    Place(name="16x32px_patch4", image_size=(16, 32), patch_size=4, special=0, pooling="mean"),
+    Place(name="16x24px_patch4", image_size=(16, 24), patch_size=4, special=0, pooling="mean"),
     Place(name="16x32px_special2", image_size=(16, 32), patch_size=4, special=2, pooling="mean"),
 )
 

@@ -101,26 +101,59 @@ MIXERS = [(case, place) for case, place in LEGAL if case.setting.op in GRIDLESS]
 MIXERS = [(case, place) for case, place in MIXERS if case.kind == "attention"]
 
 
-@pytest.mark.parametrize(
-    ("mixer", "at"), MIXERS, ids=[f"{case}-{place.name}" for case, place in MIXERS]
-)
+MIXER_IDS = [f"{case}-{place.name}" for case, place in MIXERS]
+
+
+class Layer:
+    """A mixer alone, with random weights in float64."""
+
+    def __init__(self, mixer: Case, at: Place) -> None:
+        torch.manual_seed(4)
+        block = resolve(mixer.architecture(at), CLASSES).stages[0].blocks[0]
+        group = ParameterGroup.of(block.attention_part.specs, block.mixing)
+        self.weights = {
+            name: torch.randn_like(p).double() * 0.3 for name, p in group.tensors().items()
+        }
+        self.op, self.setting, self.sizes = (
+            ATTENTIONS[mixer.setting.op],
+            mixer.setting,
+            block.mixing,
+        )
+
+    def __call__(self, y_BND: Tensor, size_BN1: Tensor) -> Tensor:
+        state = TokenState(x_BND=y_BND, special=self.sizes.special, size_BN1=size_BN1)
+        return self.op.forward(y_BND, state, self.weights, self.setting, self.sizes, None)[0]
+
+    def tokens(self) -> Tensor:
+        """Random tokens, special ones included."""
+        return torch.randn(2, self.sizes.all_tokens, self.sizes.width, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("mixer", "at"), MIXERS, ids=MIXER_IDS)
 def test_attention_without_a_grid_has_no_order_of_tokens(mixer: Case, at: Place) -> None:
     """Permutation equivariance, merged tokens included."""
-    torch.manual_seed(4)
-    block = resolve(mixer.architecture(at), CLASSES).stages[0].blocks[0]
-    group = ParameterGroup.of(block.attention_part.specs, block.mixing)
-    weights = {name: torch.randn_like(p).double() * 0.3 for name, p in group.tensors().items()}
-    tokens = block.mixing.all_tokens
-    y_BND = torch.randn(2, tokens, block.mixing.width, dtype=torch.float64)
-    size_BN1 = torch.randint(1, 5, (2, tokens, 1)).double()
-    patches = at.special + torch.randperm(tokens - at.special)
+    layer = Layer(mixer, at)
+    y_BND = layer.tokens()
+    count = y_BND.shape[1]
+    size_BN1 = torch.randint(1, 5, (2, count, 1)).double()
+    patches = at.special + torch.randperm(count - at.special)
     order = torch.cat([torch.arange(at.special), patches])
 
-    def run(y: Tensor, size: Tensor) -> Tensor:
-        state = TokenState(x_BND=y, special=at.special, size_BN1=size)
-        op = ATTENTIONS[mixer.setting.op]
-        return op.forward(y, state, weights, mixer.setting, block.mixing, None)[0]
+    permuted = layer(y_BND[:, order], size_BN1[:, order])
 
-    permuted = run(y_BND[:, order], size_BN1[:, order])
+    torch.testing.assert_close(permuted, layer(y_BND, size_BN1)[:, order], rtol=0, atol=1e-12)
 
-    torch.testing.assert_close(permuted, run(y_BND, size_BN1)[:, order], rtol=0, atol=1e-12)
+
+@pytest.mark.parametrize(("mixer", "at"), MIXERS, ids=MIXER_IDS)
+def test_a_token_of_size_two_weighs_as_two(mixer: Case, at: Place) -> None:
+    """Merging equal tokens changes nothing for anyone (ToMe's proportional attention)."""
+    layer = Layer(mixer, at)
+    y_BND = layer.tokens()
+    count = y_BND.shape[1]
+    size_BN1 = torch.ones(2, count, 1).double()
+    twins = torch.cat([y_BND, y_BND[:, -1:]], dim=1)
+
+    apart = layer(twins, torch.cat([size_BN1, size_BN1[:, -1:]], dim=1))
+    size_BN1[:, -1] = 2
+
+    torch.testing.assert_close(layer(y_BND, size_BN1), apart[:, :count], rtol=0, atol=1e-12)
