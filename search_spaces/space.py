@@ -14,21 +14,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search_spaces.architecture import Architecture, Block, OpSetting, Stage, Value
+from search_spaces.architecture import Architecture, Value
 from search_spaces.automaton import (
     DEAD,
     IntArray,
-    Node,
     compile_automaton,
-    cross,
-    start_node,
-    step,
-    walk,
 )
 from search_spaces.card import Cards
+from search_spaces.codec import Codec
 from search_spaces.errors import UserError, unknown_name
 from search_spaces.genes import Gene, GeneLayout
+from search_spaces.membership import Membership
 from search_spaces.spec import SpaceSpec, parse_spec
+from search_spaces.uniform import UniformSampler
 from search_spaces.walk import Trace, Walker
 
 
@@ -76,8 +74,13 @@ class SearchSpace:
         self._data = json.loads(json.dumps(data))
         self.automaton = compile_automaton(self.spec, cards)
         self.walker = Walker(self.layout, self.automaton, cards)
+        self.uniform = UniformSampler(self.layout, self.automaton, cards)
+        self.codec = Codec(self.layout, cards)
+        self.membership = Membership(self.spec, cards, self.automaton)
         if self.cardinality() == 0:
-            raise UserError(f"space: it contains no legal architecture: {self._why_empty()}")
+            raise UserError(
+                f"space: it contains no legal architecture: {self.membership.why_empty()}"
+            )
 
     @property
     def genes(self) -> tuple[Gene, ...]:
@@ -109,7 +112,7 @@ class SearchSpace:
     def sample(self, rng: np.random.Generator, *, uniform: str = "genes") -> Architecture:
         """One legal architecture, uniform per gene, or over ``"architectures"``."""
         if uniform == "architectures":
-            return self.decode(self._sample_uniform(random.Random(int(rng.integers(2**63)))))
+            return self.decode(self.uniform.draw(random.Random(int(rng.integers(2**63)))))
         return self.decode(self.sample_genes(rng, 1)[0])
 
     def suggest(self, trial: Trial) -> Suggestion:
@@ -190,38 +193,7 @@ class SearchSpace:
 
     def decode(self, genes_G: IntArray) -> Architecture:
         """The architecture of a legal row."""
-        spec = self.spec
-        row = [int(value) for value in genes_G]
-        return Architecture(
-            image_size=spec.image_size,
-            channels=spec.channels,
-            patch_size=spec.patch_size[row[0]],
-            embedding=spec.embedding[row[1]],
-            position=spec.position[row[2]],
-            special_tokens=spec.special_tokens,
-            pooling=spec.pooling,
-            norm_eps=spec.norm_eps,
-            stages=tuple(self._decode_stage(row, s) for s in range(len(spec.stages))),
-        )
-
-    def _decode_stage(self, row: list[int], number: int) -> Stage:
-        spec, column = self.spec.stages[number], self.layout.stage_start[number]
-        width = spec.width[row[column + 1]]
-        blocks = []
-        for layer in range(spec.depth[row[column + 2]]):
-            start = self.layout.layer_start(number, layer)
-            attention = spec.attention[row[start]]
-            has_heads = self.cards.attention[attention.op].has_heads
-            blocks.append(
-                Block(
-                    attention=attention,
-                    heads=spec.heads[row[start + 1]] if has_heads else 0,
-                    head_dim=self.spec.head_dim if has_heads else 0,
-                    mlp_hidden=spec.hidden(width, spec.mlp_ratio[row[start + 2]]),
-                    reduction=spec.reduction[row[start + 3]],
-                )
-            )
-        return Stage(width=width, blocks=tuple(blocks), transition=spec.transition[row[column]])
+        return self.codec.decode(genes_G)
 
     def encode(self, architecture: Architecture) -> IntArray:
         """The canonical gene row ``(G,)`` of an architecture.
@@ -232,24 +204,7 @@ class SearchSpace:
         reason = self.why_not(architecture)
         if reason is not None:
             raise UserError(f"architecture {architecture.digest()} is not in the space: {reason}")
-        spec = self.spec
-        row = np.zeros(len(self.genes), dtype=np.int64)
-        row[0] = spec.patch_size.index(architecture.patch_size)
-        row[1] = spec.embedding.index(architecture.embedding)
-        row[2] = spec.position.index(architecture.position)
-        for number, stage in enumerate(architecture.stages):
-            choices, column = spec.stages[number], self.layout.stage_start[number]
-            row[column] = choices.transition.index(stage.transition)
-            row[column + 1] = choices.width.index(stage.width)
-            row[column + 2] = choices.depth.index(len(stage.blocks))
-            for layer, block in enumerate(stage.blocks):
-                start = self.layout.layer_start(number, layer)
-                hidden = [choices.hidden(stage.width, ratio) for ratio in choices.mlp_ratio]
-                row[start] = choices.attention.index(block.attention)
-                row[start + 1] = choices.heads.index(block.heads) if block.heads else 0
-                row[start + 2] = hidden.index(block.mlp_hidden)
-                row[start + 3] = choices.reduction.index(block.reduction)
-        return row
+        return self.codec.encode(architecture)
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether the architecture is legal and in this space."""
@@ -257,160 +212,16 @@ class SearchSpace:
 
     def why_not(self, architecture: Architecture) -> str | None:
         """Why an architecture is not in this space, or None if it is."""
-        return self._why_choices(architecture) or self._why_illegal(architecture)
-
-    def _why_choices(self, architecture: Architecture) -> str | None:
-        spec = self.spec
-        fixed = ("image_size", "channels", "special_tokens", "pooling", "norm_eps")
-        for name in fixed:
-            if getattr(architecture, name) != getattr(spec, name):
-                return f"{name}={getattr(architecture, name)}, not {getattr(spec, name)}"
-        for name in ("patch_size", "embedding", "position"):
-            if getattr(architecture, name) not in getattr(spec, name):
-                return f"{name}={getattr(architecture, name)} is no choice"
-        if len(architecture.stages) != len(spec.stages):
-            return f"{len(architecture.stages)} stages, not {len(spec.stages)}"
-        for number, stage in enumerate(architecture.stages):
-            reason = self._why_stage(number, stage)
-            if reason is not None:
-                return f"stage {number}: {reason}"
-        return None
-
-    def _why_stage(self, number: int, stage: Stage) -> str | None:
-        choices = self.spec.stages[number]
-        if stage.width not in choices.width:
-            return f"width={stage.width} is no choice"
-        if len(stage.blocks) not in choices.depth:
-            return f"depth={len(stage.blocks)} is no choice"
-        if stage.transition not in choices.transition:
-            return f"transition={stage.transition} is no choice"
-        hidden = [choices.hidden(stage.width, ratio) for ratio in choices.mlp_ratio]
-        for layer, block in enumerate(stage.blocks):
-            if block.attention not in choices.attention:
-                return f"layer {layer}: attention={block.attention} is no choice"
-            has_heads = self.cards.attention[block.attention.op].has_heads
-            if (block.heads not in choices.heads) if has_heads else block.heads != 0:
-                return f"layer {layer}: heads={block.heads} is no choice"
-            if block.head_dim != (self.spec.head_dim if has_heads else 0):
-                return f"layer {layer}: head_dim={block.head_dim} is no choice"
-            if block.mlp_hidden not in hidden:
-                return f"layer {layer}: mlp hidden={block.mlp_hidden} is no choice"
-            if block.reduction not in choices.reduction:
-                return f"layer {layer}: reduction={block.reduction} is no choice"
-        return None
-
-    def _why_illegal(self, architecture: Architecture) -> str | None:
-        outcome = walk(self.spec, self.cards, architecture)
-        return outcome if isinstance(outcome, str) else None
-
-    def _why_empty(self) -> str:
-        spec = self.spec
-        for patch in spec.patch_size:
-            for embedding in spec.embedding:
-                for position in spec.position:
-                    node = start_node(spec, self.cards, patch, embedding, position)
-                    if isinstance(node, Node):
-                        return self._why_stuck(node, position)
-                    reason = node
-        return reason
-
-    def _why_stuck(self, node: Node, position: OpSetting) -> str:
-        stage = self.spec.stages[0]
-        if not any(self.cards.attention[a.op].mixes for a in stage.attention):
-            return "no attention of it passes information between tokens"
-        reason = "every depth ends in a dead end"
-        for attention in stage.attention:
-            for reduction in stage.reduction:
-                after = step(self.spec, self.cards, node, attention, reduction, position)
-                if isinstance(after, Node):
-                    return self._why_no_way_on()
-                reason = after
-        return reason
-
-    def _why_no_way_on(self) -> str:
-        for number, crossing in enumerate(self.automaton.crossings[1:], start=1):
-            left = [int(n) for n in np.unique(self.automaton.steps[number - 1]) if n != DEAD]
-            if (crossing[left] == DEAD).all():
-                for index in left:
-                    for transition in self.spec.stages[number].transition:
-                        reason = cross(self.cards, self.automaton.nodes[index], transition)
-                        if isinstance(reason, str):
-                            return f"stages[{number}]: {reason}"
-        return "every depth ends in a dead end"
+        return self.membership.why_not(architecture)
 
     def _repairs(self, asked_G: IntArray, legal_G: IntArray, trace: Trace) -> tuple[str, ...]:
         repairs = []
-        active = self._active(legal_G)
+        active = self.codec.active(legal_G)
         for index, gene in enumerate(self.genes):
             if active[index] and asked_G[index] != legal_G[index]:
                 asked, taken = gene.choices[asked_G[index]], gene.choices[legal_G[index]]
                 repairs.append(f"{gene.name}: {asked} → {taken}")
         return tuple(repairs)
-
-    def _active(self, genes_G: IntArray) -> list[bool]:
-        """Which genes have an effect in a legal row."""
-        active = [True] * len(self.genes)
-        for number, stage in enumerate(self.spec.stages):
-            depth = stage.depth[genes_G[self.layout.stage_start[number] + 2]]
-            for layer in range(max(stage.depth)):
-                start = self.layout.layer_start(number, layer)
-                has_heads = self.cards.attention[stage.attention[genes_G[start]].op].has_heads
-                active[start : start + 4] = [layer < depth] * 4
-                active[start + 1] = layer < depth and has_heads
-        return active
-
-    def _sample_uniform(self, rng: random.Random) -> IntArray:
-        """A gene row drawn with equal probability for every architecture (by counting ways)."""
-        row = np.zeros(len(self.genes), dtype=np.int64)
-        starts, enter = [], self._entering(0)
-        for place in np.ndindex(*self.automaton.start.shape):
-            node = int(self.automaton.start[place])
-            if node != DEAD:
-                starts.append((enter[node], place, node))
-        place, node = _weighted(rng, starts)
-        row[:3] = place
-        for number in range(len(self.spec.stages)):
-            node = self._draw_stage(rng, row, number, node)
-        return row
-
-    def _entering(self, number: int) -> Any:
-        stage = self.spec.stages[number]
-        return sum(self.automaton.ways[number][depth] for depth in stage.depth)
-
-    def _draw_stage(self, rng: random.Random, row: IntArray, number: int, node: int) -> int:
-        stage, column = self.spec.stages[number], self.layout.stage_start[number]
-        ways, enter = self.automaton.ways[number], self._entering(number)
-        targets = self.automaton.crossings[number][node]
-        row[column], node = _weighted(
-            rng, [(enter[n], t, int(n)) for t, n in enumerate(targets) if n != DEAD]
-        )
-        row[column + 1] = rng.randrange(len(stage.width))
-        row[column + 2], depth = _weighted(
-            rng, [(ways[d][node], i, d) for i, d in enumerate(stage.depth)]
-        )
-        for layer in range(depth):
-            node = self._draw_layer(rng, row, number, layer, depth - layer - 1, node)
-        return node
-
-    def _draw_layer(
-        self, rng: random.Random, row: IntArray, number: int, layer: int, to_come: int, node: int
-    ) -> int:
-        stage, start = self.spec.stages[number], self.layout.layer_start(number, layer)
-        ways, options = self.automaton.ways[number][to_come], []
-        for a, attention in enumerate(stage.attention):
-            heads = len(stage.heads) if self.cards.attention[attention.op].has_heads else 1
-            for r in range(len(stage.reduction)):
-                ahead = int(self.automaton.steps[number][node, a, r])
-                if ahead != DEAD:
-                    options.append((ways[ahead] * heads, (a, r, heads), ahead))
-        (a, r, heads), node = _weighted(rng, options)
-        row[start : start + 4] = (
-            a,
-            rng.randrange(heads),
-            rng.randrange(len(stage.mlp_ratio)),
-            r,
-        )
-        return node
 
 
 def _label_index(gene: Gene, label: str | None, *, prefer: str) -> int:
@@ -422,13 +233,3 @@ def _label_index(gene: Gene, label: str | None, *, prefer: str) -> int:
             return 0
         raise unknown_name(gene.name, label, labels)
     return labels.index(label)
-
-
-def _weighted(rng: random.Random, options: list[tuple[Any, Any, Any]]) -> tuple[Any, Any]:
-    """Draw ``(choice, payload)`` with probability proportional to an exact integer weight."""
-    mark = rng.randrange(int(sum(weight for weight, _, _ in options)))
-    for weight, choice, payload in options:
-        mark -= weight
-        if mark < 0:
-            return choice, payload
-    raise AssertionError("weights sum to more than the mark")
