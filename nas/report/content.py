@@ -16,6 +16,7 @@ from search_spaces.errors import UserError
 
 MAX_BYTES = 64_000_000
 MAX_EPOCHS = 5000
+MAX_YAML = 100_000
 _KEY = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")
 _T = TypeVar("_T")
 
@@ -103,7 +104,10 @@ def _small_enough(path: Path) -> None:
 def _yaml(path: Path) -> dict[str, Any]:
     import yaml
 
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if len(text) > MAX_YAML:  # its pure Python reader takes seconds a megabyte
+        raise UserError(f"larger than {MAX_YAML} characters")
+    data = yaml.safe_load(text)
     return data if isinstance(data, dict) else {}
 
 
