@@ -36,7 +36,9 @@ class Rounds:
     """Draws one of several kinds so that updates / legal draws are equal for all of them.
 
     Each draw takes the legal kind that is most behind: the smallest ratio, ties at random. Kinds
-    are first operator types, then the settings of the type that was drawn.
+    are first operator types, then the settings of the type that was drawn. Where one kind alone is
+    legal nothing is drawn, and nothing is counted: ``none`` is forced so often, where too few
+    tokens are left to reduce, that it would never again come up in a real draw.
     """
 
     def __init__(self, settings: tuple[OpSetting, ...]) -> None:
@@ -55,6 +57,8 @@ class Rounds:
 
     def _draw(self, level: int, legal: BoolArray, rng: np.random.Generator) -> int:
         indices = np.flatnonzero(legal)
+        if len(indices) == 1:
+            return int(indices[0])
         self.legal[level, indices] += 1
         share = self.updates[level, indices] / self.legal[level, indices]
         behind = indices[share <= share.min() + 1e-12]

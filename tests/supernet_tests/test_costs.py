@@ -1,0 +1,113 @@
+"""Costs of gene matrices equal the costs of their architectures, one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from search_spaces.workload import Kernel
+from supernet.costs import KINDS, SpaceCosts
+from supernet.workload import workload
+from tests.search_spaces_tests.spaces import EVIT, SMALL, TOME, WINDOW, default_space, space_of
+
+CLASSES = 10
+EVERYTHING = {
+    "width": [16, 32],
+    "depth": [1, 2, 3],
+    "heads": [1, 3],
+    "mlp_ratio": [1, 2.5],
+    "attention": ["softmax", WINDOW, "hilo", "separable", "none"],
+    "reduction": ["none", TOME, EVIT, "pool2d", {"op": "tome", "r": [1]}],
+}
+SPACES = {
+    **SMALL,
+    "the default space": default_space(),
+    "two stages of everything": space_of(
+        [EVERYTHING, EVERYTHING],
+        image_size=[16, 24],
+        channels=3,
+        patch_size=[2, 4],
+        position=["none", "peg", "table"],
+        special_tokens=2,
+        min_tokens=2,
+    ),
+    "padded and coarse": space_of([EVERYTHING], patch_size=[3, 5], pad=True, min_tokens=1),
+}
+spaces = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
+
+
+def rows_of(space, count=120):
+    """Arbitrary genes, mostly not canonical."""
+    rng = np.random.default_rng(0)
+    return np.stack([rng.integers(len(g.choices), size=count) for g in space.genes], axis=1)
+
+
+@spaces
+def test_a_batch_costs_what_its_architectures_cost(space):
+    genes_BG = rows_of(space)
+    costs = SpaceCosts(space, CLASSES)(genes_BG)
+    legal_BG, _ = space.repair(genes_BG)
+    for index, row in enumerate(legal_BG):
+        work = workload(space.decode(row), CLASSES)
+        assert costs.params_B[index] == work.params
+        assert costs.macs_B[index] == work.macs
+        for batch in (1, 7):
+            assert costs.peak_activation_mb(batch)[index] == pytest.approx(
+                work.peak_activation_mb(batch), rel=1e-12
+            )
+            assert costs.peak_memory_mb(batch)[index] == pytest.approx(
+                work.peak_memory_mb(batch), rel=1e-12
+            )
+
+
+@spaces
+def test_the_order_and_the_company_of_candidates_say_nothing(space):
+    genes_BG, costs = rows_of(space, 40), SpaceCosts(space, CLASSES)
+    together = costs(genes_BG)
+    backwards = costs(genes_BG[::-1])
+    alone = SpaceCosts(space, CLASSES)(genes_BG[3:4])
+    for name in ("params_B", "macs_B", "peak_elements_B", "features_BF"):
+        assert (getattr(backwards, name)[::-1] == getattr(together, name)).all()
+        assert (getattr(alone, name)[0] == getattr(together, name)[3]).all()
+
+
+def test_more_of_anything_costs_more():
+    space, costs = SPACES["the default space"], None
+    costs = SpaceCosts(space, CLASSES)
+    base = space.extreme(largest=False, patch_size=4)
+    for gene in ("stage0.width", "stage0.depth", "stage0.layer0.heads", "stage0.layer0.mlp_ratio"):
+        grown = base.copy()
+        grown[space.layout.column[gene]] += 1
+        before, after = (costs(row[None]) for row in (base, grown))
+        assert after.params_B > before.params_B, gene
+        assert after.macs_B > before.macs_B, gene
+
+
+def test_features_name_what_a_network_does():
+    space = SPACES["the default space"]
+    genes_BG = space.sample_genes(np.random.default_rng(0), 50)
+    costs = SpaceCosts(space, CLASSES)(genes_BG)
+    assert costs.features_BF.shape == (50, len(costs.feature_names))
+    features = dict(zip(costs.feature_names, costs.features_BF.T, strict=True))
+    for index, row in enumerate(genes_BG):
+        architecture = space.decode(row)
+        kernels = workload(architecture, CLASSES).kernels
+        for kind in KINDS[:-1]:
+            of_kind = [kernel for kernel in kernels if kernel.op == kind]
+            assert features[f"{kind}_macs"][index] == sum(kernel.macs for kernel in of_kind)
+            assert features[f"{kind}_moved"][index] == sum(kernel.moved for kernel in of_kind)
+        blocks = architecture.stages[0].blocks
+        for label in {str(block.attention) for block in blocks} - {"none"}:
+            count = sum(str(block.attention) == label for block in blocks)
+            assert features[f"layers_{label}"][index] == count
+        total = sum(features[f"{kind}_macs"][index] for kind in KINDS)
+        assert total == costs.macs_B[index]
+        assert features["weights"][index] == costs.params_B[index]
+
+
+def test_kernels_cost_nothing_below_zero():
+    space = SPACES["two stages of everything"]
+    for row in space.sample_genes(np.random.default_rng(1), 60):
+        for kernel in workload(space.decode(row), CLASSES).kernels:
+            assert isinstance(kernel, Kernel)
+            assert min(kernel.macs, kernel.moved, kernel.live, kernel.weights) >= 0, kernel
