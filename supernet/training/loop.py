@@ -246,9 +246,10 @@ class Trainer:
         for name, mine in self._identity().items():
             theirs = checkpoint.data.get(name)
             if theirs != mine:
+                what = f"another {name}" if name != "options" else "other options"
                 raise UserError(
-                    f"{self.path}: trained with another {name} ({_shown(theirs)}, not "
-                    f"{_shown(mine)}); give the run another name"
+                    f"{self.path}: trained with {what} ({_difference(theirs, mine)}); "
+                    "give the run another name"
                 )
         self.supernet.load_state_dict(checkpoint.section("model"))
         self.average = {k: v.clone() for k, v in checkpoint.section("average").items()}
@@ -280,9 +281,11 @@ def load_supernet(supernet: Supernet, path: Path) -> Supernet:
     return supernet.eval()
 
 
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _difference(theirs: Any, mine: Any) -> str:
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
+        return "; ".join(f"{name}: {theirs.get(name)}, not {mine.get(name)}" for name in names)
+    return f"{theirs}, not {mine}"
 
 
 def _decay_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
