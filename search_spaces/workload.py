@@ -186,6 +186,13 @@ def elementwise(
     return Kernel(op=op, moved=moved, weights=weights, live=live, repeat=repeat)
 
 
+def only(where: Count, *kernels: Kernel) -> list[Kernel]:
+    """The kernels where ``where`` is not 0, and no work at all elsewhere."""
+    runs = np.minimum(where, 1)
+    fields = ("macs", "moved", "weights", "live")
+    return [replace(k, **{name: getattr(k, name) * runs for name in fields}) for k in kernels]
+
+
 def total(kernels: Sequence[Kernel], field: str) -> Count:
     """The sum of one field over kernels."""
     result: Count = 0

@@ -10,20 +10,24 @@ tokens in pooled form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from search_spaces.architecture import OpSetting
-from search_spaces.card import AttentionCard, Geometry, ParameterSpec
-from search_spaces.workload import Count, Kernel, Sizes, elementwise, linear
+from search_spaces.card import AttentionCard, Geometry, Init, ParameterSpec
+from search_spaces.workload import Count, Kernel, Sizes, elementwise, linear, only
 from search_spaces.workload import attention as attention_kernel
 from supernet.attention import ATTENTIONS
 from supernet.heads import join_heads, split_heads
 from supernet.operators import Attention, Weights
 from supernet.tokens import TokenState
 from supernet.windows import pool_grid, special_rows, why_no_windows, window_attention
+
+Shape = Callable[[Sizes], tuple[Count, ...]]
 
 
 def low_heads(setting: OpSetting, heads: Count) -> Count:
@@ -50,6 +54,8 @@ def _rejects(geometry: Geometry, setting: OpSetting) -> str | None:
 
 
 def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
+    """The two blocks of the shared output matrix that lie on its diagonal, high heads first."""
+
     def low_inner(s: Sizes) -> Count:
         return low_heads(setting, s.heads) * s.head_dim
 
@@ -59,35 +65,22 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
     def high(s: Sizes) -> Count:
         return high_rows(setting, s)
 
+    def block(name: str, shape: Shape, start: Shape | None = None) -> ParameterSpec:
+        master = f"o_{name.rsplit('_')[-1]}"
+        init: Init = "linear" if master == "o_weight" else "zeros"
+        return ParameterSpec(
+            name=name, shape=shape, init=init, master=master, shared=True, start=start
+        )
+
     return (
-        ParameterSpec(
-            name="o_high_weight",
-            shape=lambda s: (high(s), high_inner(s)),
-            master="o_weight",
-            shared=True,
+        block("o_high_weight", lambda s: (high(s), high_inner(s))),
+        block("o_high_bias", lambda s: (high(s),)),
+        block(
+            "o_low_weight",
+            lambda s: (s.width - high(s), low_inner(s)),
+            lambda s: (high(s), high_inner(s)),
         ),
-        ParameterSpec(
-            name="o_high_bias",
-            shape=lambda s: (high(s),),
-            init="zeros",
-            master="o_bias",
-            shared=True,
-        ),
-        ParameterSpec(
-            name="o_low_weight",
-            shape=lambda s: (s.width - high(s), low_inner(s)),
-            start=lambda s: (high(s), high_inner(s)),
-            master="o_weight",
-            shared=True,
-        ),
-        ParameterSpec(
-            name="o_low_bias",
-            shape=lambda s: (s.width - high(s),),
-            start=lambda s: (high(s),),
-            init="zeros",
-            master="o_bias",
-            shared=True,
-        ),
+        block("o_low_bias", lambda s: (s.width - high(s),), lambda s: (high(s),)),
     )
 
 
@@ -104,21 +97,27 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
     late = held + n * rows  # the high heads' output waits for that of the low heads
     pooling = keys * width * (1 if area > 1 else some)  # a window of 1 pools nothing
     small = late + pooling + 2 * keys * low * d
-    return [
-        linear(n, width, sizes.inner, live=held),
+    fine = (
         linear(n, width, high * d, live=held + cut + made),
         linear(n, width, high * d, live=held + 2 * cut + kept + made),
         elementwise("gather", 6 * cut, live=held + 3 * cut + kept + made),
         attention_kernel(high, area, area, d, repeat=pooled, live=held + 4 * cut + 2 * kept),
-        attention_kernel(high, sizes.special, n, d, live=held + cut + 2 * kept + made),
+        *only(some, attention_kernel(high, sizes.special, n, d, live=held + cut + 2 * kept + made)),
         linear(n, high * d, rows, live=held + made + n * rows),
+    )
+    coarse = (
         elementwise("pool", (sizes.tokens + pooled) * width, live=late + pooling),
         linear(keys, width, low * d, live=small),
         linear(keys, width, low * d, live=small),
         attention_kernel(low, sizes.tokens, pooled, d, live=small + sizes.tokens * low * d),
-        attention_kernel(low, sizes.special, keys, d, live=small + 2 * n * low * d * some),
+        *only(some, attention_kernel(low, sizes.special, keys, d, live=small + 2 * n * low * d)),
         linear(n, low * d, width - rows, live=small + n * low * d + n * (width - rows)),
-        elementwise("concat", 2 * x, live=3 * x),
+    )
+    return [
+        linear(n, width, sizes.inner, live=held),
+        *only(high, *fine),
+        *only(low, *coarse),
+        *only(high * low, elementwise("concat", 2 * x, live=3 * x)),
     ]
 
 

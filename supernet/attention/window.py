@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from search_spaces.architecture import OpSetting
 from search_spaces.card import AttentionCard, Geometry, ParameterSpec
-from search_spaces.workload import Kernel, Sizes, elementwise, linear
+from search_spaces.workload import Kernel, Sizes, elementwise, linear, only
 from search_spaces.workload import attention as attention_kernel
 from supernet.attention import ATTENTIONS
 from supernet.heads import attention_score, score_kernels, score_size
@@ -59,7 +59,10 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
             live=mixed + 3 * cut + sizes.tokens * sizes.heads,
         ),
         elementwise("gather", 2 * cut, live=mixed + cut),
-        attention_kernel(sizes.heads, sizes.special, n, sizes.head_dim, live=mixed + made),
+        *only(
+            sizes.special,
+            attention_kernel(sizes.heads, sizes.special, n, sizes.head_dim, live=mixed + made),
+        ),
         *score_kernels(sizes, wants, live=mixed),
         linear(n, sizes.inner, width, live=2 * n * width + made + score_size(sizes, wants)),
     ]

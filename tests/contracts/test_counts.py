@@ -69,3 +69,12 @@ def test_no_count_is_negative(case, place) -> None:
         fields = (kernel.macs, kernel.moved, kernel.weights, kernel.live, kernel.repeat)
 
         assert min(fields) >= 0, kernel
+
+
+def test_work_that_is_not_done_costs_nothing(case, place) -> None:
+    """No special tokens, no low heads: then their products neither move nor hold anything."""
+    for heads in (1, 3):
+        for layer in workload(case.architecture(place, heads=heads), CLASSES).layers:
+            for kernel in layer.kernels:
+                if kernel.op in ("linear", "attention", "matmul", "conv") and kernel.macs == 0:
+                    assert kernel.moved == 0, (layer.name, kernel)
