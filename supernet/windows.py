@@ -56,9 +56,13 @@ def pool_grid(x_BnD: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     return x.mean(dim=(2, 4)).flatten(1, 2)
 
 
-def relative_bias(table_HSS: Tensor) -> Tensor:
-    """Bias of every pair of a window, ``(H, 2w-1, 2w-1)`` → ``(1, H, w², w²)`` (Swin, eq. 4)."""
-    side = (table_HSS.shape[1] + 1) // 2
+def relative_bias(table_HSS: Tensor, side: int) -> Tensor:
+    """Bias of every pair of a window, ``(H, 2w-1, 2w-1)`` → ``(1, H, w², w²)`` (Swin, eq. 4).
+
+    Args:
+        table_HSS: one bias per head and offset.
+        side: the window's, w. A number: read from a shape it would be a tensor while tracing.
+    """
     # An array, not a tensor, is what is cached: a tensor made while tracing would leak from it.
     index = torch.from_numpy(_relative_index(side)).to(table_HSS.device)
     bias_HK = table_HSS.flatten(1).index_select(1, index)

@@ -102,7 +102,7 @@ class Window(Attention):
             state,
             setting["size"],
             sizes.head_dim,
-            bias_1HMM=relative_bias(w["bias_table"]),
+            bias_1HMM=relative_bias(w["bias_table"], setting["size"]),
             keep=wants is not None,
         )
         score = attention_score(wants, heads[0], heads[1], None, state.special) if heads else None

@@ -29,7 +29,7 @@ def test_windows_and_back() -> None:
 
 def test_the_bias_of_a_pair_depends_on_its_offset() -> None:
     table_HSS = torch.randn(2, 5, 5)
-    bias_HMM = relative_bias(table_HSS)[0]
+    bias_HMM = relative_bias(table_HSS, 3)[0]
     for query in range(9):
         for key in range(9):
             down, right = query // 3 - key // 3, query % 3 - key % 3
@@ -59,7 +59,7 @@ def test_it_equals_attention_written_out(special: int) -> None:
     }
     y_BND = torch.randn(2, 8 + special, 12).double()
     q, k, v = (y_BND @ w[f"{x}_weight"].T + w[f"{x}_bias"] for x in "qkv")
-    bias_HMM = relative_bias(w["bias_table"])[0]
+    bias_HMM = relative_bias(w["bias_table"], setting["size"])[0]
     mixed = torch.zeros_like(q)
     windows = [[0, 1, 4, 5], [2, 3, 6, 7]]
     groups = [([special + i for i in ids],) * 2 for ids in windows]
