@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.config import RunConfig, load_config
 from nas.display import Display, timed
+from nas.executors import EXECUTORS
 from nas.export.package import export_member
 from nas.front import Front, Member
 from nas.run import Run
@@ -18,7 +19,7 @@ from nas.steps.searching import search as run_search
 from nas.steps.summary import announce, say_next, summarise
 from nas.steps.training import train_supernet
 from nas.steps.verifying import choose, verify
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
 
@@ -26,6 +27,7 @@ from supernet.model import Supernet, extract
 def run(config: RunConfig) -> RunFolder:
     """Train, profile, search, verify, export: from images and a device to a model."""
     display = Display(config.progress)
+    EXECUTORS[config.executor.name].check()
     job = Run(config)
     announce(job, display)
     supernet = _trained(job, display)
@@ -58,6 +60,7 @@ def profile(config: RunConfig) -> RunFolder:
 def search(config: RunConfig) -> RunFolder:
     """Search with the trained weights; measures the profile first where it was not."""
     display = Display(config.progress)
+    EXECUTORS[config.executor.name].check()
     job = Run(config)
     announce(job, display)
     supernet = job.trained_supernet()
@@ -84,10 +87,13 @@ def pick(config: RunConfig) -> Path:
         Its ``best.json``.
     """
     display = Display(config.progress)
-    stored = load_config(RunFolder(Path(str(config.run))).config)
-    stored.out_dir, stored.name = str(Path(str(config.run)).parent), Path(str(config.run)).name
+    folder = Path(str(config.run)).expanduser()
+    stored = load_config(RunFolder(folder).config)
+    stored.out_dir, stored.name = str(folder.parent), folder.name
     limits, stored.device = dict(config.constraints), config.device
-    job = Run(stored)
+    job = Run(stored, write=False)
+    if not job.folder.front.exists():
+        raise UserError(f"{folder}: nothing to pick from yet; call formfinder run {folder} first")
     front = Front.load(job.folder.front)
     job.config.constraints = limits
     rule, member = choose(job.config, front.standing(), config.by)
@@ -139,7 +145,8 @@ def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> N
         baselines = train_baselines(job, front, display) if job.config.report.baselines else ()
         from nas.report.write import write_report  # plotly is slow to import
 
-        write_report(job.folder, baselines)
+        with writing(job.folder.report):
+            write_report(job.folder, baselines)
     summarise(job, data, job.folder.best, display)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.evaluation import EvaluationKey
 from nas.hardware.profile import HardwareProfile
+from nas.limits import closed_form
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
 from nas.runtimes.base import FloatArray
@@ -74,9 +75,7 @@ class SupernetProblem:
         costs = self.run.costs(genes_BG)
         return {
             "latency_ms": self.predictor.mean_ms(costs.features_BF),
-            "peak_memory_mb": costs.peak_memory_mb(self.profile.batch),
-            "params": costs.params_B,
-            "macs": costs.macs_B,
+            **closed_form(costs, self.profile.batch),
         }
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:

@@ -19,11 +19,12 @@ from nas.config import (
 from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.profile import HardwareProfile
+from nas.limits import check_reachable, closed_form, limits_of, probe_rows
 from nas.run_folder import RunFolder, read_json, write_json
 from nas.runtimes.base import RUNTIMES
 from nas.tasks import TASKS
 from nas.tasks.task import Task
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, writing
 from search_spaces.space import SearchSpace
 from supernet.costs import SpaceCosts
 from supernet.model import Supernet
@@ -40,9 +41,11 @@ class Run:
 
     Args:
         config: validated.
+        write: put what the run begins with into its folder; False only reads.
 
     Raises:
-        UserError: the folder holds a run of another identity, or the space or data cannot be used.
+        UserError: the folder holds a run of another identity, the space or data cannot be used, or
+            no architecture can meet a limit. Nothing was written then.
 
     Attributes:
         config: as given; with ``supernet=RUN`` data, space and training are those of RUN.
@@ -52,7 +55,7 @@ class Run:
         source: the folder that holds weights and accuracies: the run's own, or ``supernet=RUN``.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, *, write: bool = True) -> None:
         self.config = config
         self.source = RunFolder(Path(config.supernet)) if config.supernet else None
         if self.source is not None:
@@ -67,7 +70,9 @@ class Run:
         self.space = self._space()
         self.offered = self._offered()
         self._check_data()
-        self._write()
+        if write:
+            self._check_limits()
+            self._write()
 
     @cached_property
     def task(self) -> Task:
@@ -193,8 +198,16 @@ class Run:
                 f"the images of data.name={data.name!r} are {list(size)} with {data.channels}"
             )
 
+    def _check_limits(self) -> None:
+        """Refuse limits on counted metrics that nothing meets; measured ones have to wait."""
+        limits = limits_of(self.config)
+        if limits:
+            costs = self.costs(probe_rows(self.offered, self.config.seed))
+            check_reachable(limits, closed_form(costs, min(p.batch for p in self.profiles)))
+
     def _write(self) -> None:
-        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder.path):
+            self.folder.path.mkdir(parents=True, exist_ok=True)
         save_config(self.config, self.folder.config)
         write_json(self.folder.splits, self.dataset.splits.to_dict())
         write_json(

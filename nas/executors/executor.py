@@ -127,6 +127,14 @@ class Opener(Protocol):
     @property
     def summary(self) -> str: ...
 
+    def check(self) -> None:
+        """Refuse early: called before a run trains anything, and quick.
+
+        Raises:
+            UserError: it cannot work here; says how to run without.
+        """
+        ...
+
     def open(self, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path) -> Executor:
         """Start evaluating with what ``factory`` builds; ``folder`` is the run's own."""
         ...

@@ -55,6 +55,9 @@ class InProcessOpener:
     label = "in this process"
     summary = "one evaluation after the other, no other process, no time-out"
 
+    def check(self) -> None:
+        """See ``Opener.check``: it always works."""
+
     def open(self, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path) -> InProcess:
         """See ``Opener.open``."""
         return InProcess(factory)

@@ -7,6 +7,7 @@ attempt is counted and every deadline is known.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import time
 from collections import deque
@@ -217,6 +218,11 @@ class RayOpener:
     name = "ray"
     label = "Ray"
     summary = "parallel evaluations in local processes or on a cluster, with time-out and retries"
+
+    def check(self) -> None:
+        """See ``Opener.check``: whether Ray is installed, without importing it."""
+        if importlib.util.find_spec("ray") is None:
+            raise UserError(f"executor=ray: Ray is not installed; {WITHOUT}")
 
     def open(
         self, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path

@@ -9,7 +9,8 @@ from nas.evaluation import EvaluationStore
 from nas.evaluator import SupernetEvaluatorFactory
 from nas.executors import ExecutorOptions, open_executor
 from nas.hardware.profile import HardwareProfile
-from nas.objectives import OBJECTIVES, Limit
+from nas.limits import check_reachable, end_rows, limits_of, probe_rows
+from nas.objectives import OBJECTIVES
 from nas.pareto import Box
 from nas.problem import SupernetProblem
 from nas.run import Run
@@ -17,12 +18,9 @@ from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
 from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
 from search_spaces.architecture import Value
-from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 from supernet.model import Supernet
 from supernet.training.checkpoint import save_tensors, weights_hash
-
-PROBE = 4096
 
 
 def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
@@ -36,8 +34,9 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     predictor = load_predictor(run, profile)
     predictor.require_good_enough(run.config.profile.accept_poor, "profile.accept_poor=true")
     problem = SupernetProblem(run, profile, predictor, weights)
-    limits = limits_of(run)
-    check_reachable(problem, limits, run.config.seed)
+    limits = limits_of(run.config)
+    reachable = problem.columns(probe_rows(run.offered, run.config.seed))
+    check_reachable(limits, reachable, _advice(run))
     write_val_images(run)
     config = run.config
     assert run.source is not None
@@ -57,7 +56,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         seed=config.seed,
         batch_size=config.search.batch_size,
         tried_first=_ends(run),
-        box=_box(config.search.objectives, _probe(problem, config.seed)),
+        box=_box(config.search.objectives, reachable),
     )
     _announce(run, profile, display)
     with display.bar("search", config.search.trials, "trials") as bar:
@@ -79,54 +78,18 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     return result
 
 
-def limits_of(run: Run) -> tuple[Limit, ...]:
-    """The hard limits of a run."""
-    return tuple(
-        Limit(OBJECTIVES[name], bound)
-        for name, bound in run.config.constraints.items()
-        if bound is not None
+def _advice(run: Run) -> str:
+    """How to go on with what was trained: limits are part of a run's identity."""
+    assert run.source is not None
+    return (
+        f"; for other limits: formfinder search supernet={run.source.path} name=NAME "
+        "constraints.METRIC=LIMIT"
     )
-
-
-def check_reachable(problem: SupernetProblem, limits: tuple[Limit, ...], seed: int) -> None:
-    """Refuse limits that no architecture meets, before anything is paid for.
-
-    Raises:
-        UserError: names the limit and the best value that can be reached.
-    """
-    columns = _probe(problem, seed)
-    for limit in limits:
-        values = columns.get(limit.objective.name)
-        if values is None:
-            continue
-        best = values.min() if limit.objective.direction == "min" else values.max()
-        if limit.violation(float(best)) > 0:
-            raise UserError(
-                f"constraints.{limit.objective.name}={limit.bound:g}: no architecture of the space "
-                f"meets it; the best reachable value is about {best:.3g} {limit.objective.unit}"
-            )
-
-
-def _probe(problem: SupernetProblem, seed: int) -> dict[str, FloatArray]:
-    """The free metrics of the space's ends and of many random members."""
-    drawn = problem.run.offered.sample_genes(np.random.default_rng([seed, 4]), PROBE)
-    return problem.columns(np.concatenate([_end_rows(problem.run), drawn]))
 
 
 def _ends(run: Run) -> tuple[dict[str, Value], ...]:
     """The largest and smallest members of every patch size: a front should reach them."""
-    return tuple(run.offered.params(row) for row in _end_rows(run))
-
-
-def _end_rows(run: Run) -> IntArray:
-    """Their gene rows."""
-    space = run.offered
-    rows = [
-        space.extreme(largest=largest, patch_size=patch)
-        for patch in space.spec.patch_size
-        for largest in (True, False)
-    ]
-    return np.stack(rows)
+    return tuple(run.offered.params(row) for row in end_rows(run.offered))
 
 
 def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:
@@ -173,9 +136,9 @@ def _report(run: Run, result: StudyResult, display: Display) -> None:
         f"{len(result.trials)} trials{again}, {failed} failed, "
         f"{len(result.front)} on the front{value}"
     )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
     if not result.front:
         raise UserError(
             "search: no trial met the limits; give it more trials (search.trials) or wider limits"
         )
-    if result.stopped == "interrupted":
-        raise KeyboardInterrupt

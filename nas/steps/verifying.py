@@ -15,6 +15,7 @@ from nas.display import Display
 from nas.evaluator import hits
 from nas.front import Front, Layer, Member, Metric
 from nas.hardware.profile import HardwareProfile
+from nas.limits import limits_of
 from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
 from nas.measurement.protocol import measure_models
@@ -26,7 +27,6 @@ from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
-from nas.steps.searching import limits_of
 from nas.study import FinishedTrial, StudyResult
 from nas.tasks.statistics import tied, wilson_interval
 from nas.version import code_version
@@ -82,7 +82,7 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
             {"name": o.name, "direction": o.direction, "unit": o.unit, "label": o.label}
             for o in (OBJECTIVES[name] for name in run.config.search.objectives)
         ),
-        limits={limit.objective.name: limit.bound for limit in limits_of(run)},
+        limits={limit.objective.name: limit.bound for limit in limits_of(run.config)},
         members=tuple(sorted(members, key=lambda m: -m.value("accuracy"))),
         winner=winner.digest,
         winner_rule=rule,
