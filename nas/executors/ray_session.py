@@ -85,13 +85,14 @@ def start(options: ExecutorOptions, folder: Path) -> tuple[Any, bool]:
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
+    environment = worker_environment(options)  # here: a relative folder means the user's own place
     try:
         with _working_directory(folder):
             ray.init(
                 **arguments,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                runtime_env={"env_vars": worker_environment(options)},
+                runtime_env={"env_vars": environment},
             )
     except Exception as error:
         what = f"cannot join {options.address}" if options.address else "cannot start"
