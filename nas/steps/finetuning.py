@@ -84,7 +84,7 @@ def train_alone(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=schedule.lr, weight_decay=config.weight_decay
     )
-    average = copy.deepcopy(model).eval()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
     best, kept, best_state = start_accuracy, 0, copy.deepcopy(model.state_dict())
     batch = min(config.batch_size, len(train))
     steps, step = schedule.epochs * max(len(train) // batch, 1), 0
