@@ -71,9 +71,19 @@ def profile_subnets(run: Run, count: int) -> list[Architecture]:
 
 def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
     path = run.folder.predictor(profile.key())
-    if path.exists() and len(load_predictor(run, profile).data.latency_ms) >= count:
-        report_predictor(load_predictor(run, profile), display)
-        return
+    if path.exists():
+        predictor = load_predictor(run, profile)
+        known = len(predictor.data.latency_ms)
+        # The study's values are this predictor's: with another one it would be another study.
+        searched = run.folder.study.exists() and profile in run.profiles
+        if searched and known < count:
+            display.line(
+                f"{profile.key()}: the search of this run began with {known} subnets, they are "
+                f"kept; to measure {count}, give the run another name=..."
+            )
+        if searched or known >= count:
+            report_predictor(predictor, display)
+            return
     subnets = profile_subnets(run, count)
     display.line(
         f"{profile.key()}: {len(subnets)} subnets, about "

@@ -267,6 +267,16 @@ def test_a_larger_budget_continues(finished, copy_of):
         assert after[name] == before[name]
 
 
+def test_a_search_keeps_the_predictor_it_began_with(finished, copy_of, capsys):
+    """More measurements would change every latency that its trials were ranked by."""
+    folder = copy_of(finished)
+    before = results(folder)
+    assert main(["run", str(folder), "profile.n_runtime=12"]) == 0
+    assert "another name" in capsys.readouterr().out
+    after = results(folder)
+    assert {name for name in after if after[name] != before[name]} == {"config.yaml"}
+
+
 def test_a_changed_identity_is_refused_by_its_key(finished, refusal):
     before = contents(finished)
     line = refusal(*command(finished, "training.lr=0.1", "seed=1"))
