@@ -10,6 +10,7 @@ from typing import Any
 from nas.evaluation import EvaluationKey
 from nas.hardware.profile import HardwareProfile
 from nas.limits import closed_form
+from nas.objectives import OBJECTIVES
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
 from nas.runtimes.base import FloatArray
@@ -73,10 +74,11 @@ class SupernetProblem:
     def columns(self, genes_BG: IntArray) -> dict[str, FloatArray]:
         """The same for gene rows, as columns ``(B,)`` by name."""
         costs = self.run.costs(genes_BG)
-        return {
+        columns = {
             "latency_ms": self.predictor.mean_ms(costs.features_BF),
             **closed_form(costs, self.profile.batch),
         }
+        return columns | {o.name: o.derive(columns) for o in OBJECTIVES if o.derive is not None}
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:
         """Where the store keeps a paid metric."""

@@ -32,7 +32,7 @@ LISTED = {
     "position": "local5",
     "hardware": "gpu",
     "runtime": "torch_bf16",
-    "objective": "weights_mb",
+    "objective": "energy_mj",
     "sampler": "nsga3",
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nas.pareto import Direction
 from search_spaces.registry import Registry
@@ -24,6 +25,8 @@ class Objective:
         cost: ``free`` (closed form or predicted: known before anything is evaluated), ``cheap`` or
             ``expensive`` (both come from an evaluator; free ones are checked before).
         worst: what a candidate is booked with that is not paid for because it breaks a limit.
+        derive: for a free metric that is made of others: their values by name to its own. Given
+            numbers for one network and columns ``(B,)`` for a batch of candidates.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Objective:
     direction: Direction
     cost: CostClass
     worst: float = math.nan
+    derive: Callable[[Mapping[str, Any]], Any] | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.worst):

@@ -23,7 +23,7 @@ from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.objectives import OBJECTIVES, unmet
 from nas.pareto import knee, non_dominated
-from nas.predictors.predictor import LatencyPredictor
+from nas.predictors.predictor import LatencyPredictor, Prediction
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
@@ -179,40 +179,55 @@ def _member(
     predictor: LatencyPredictor,
     correct: dict[str, list[bool]],
 ) -> Member:
-    architecture, row = trial.architecture, measured[trial.digest]
+    architecture = trial.architecture
     costs = run.costs(run.genes([architecture]))
-    guess = predictor.predict(costs.features_BF)
     memory = measure_peak_memory(model, run.example(profile))
+    metrics = {
+        "accuracy": accuracy_metric(correct[trial.digest], "val", run),
+        "latency_ms": _latency(measured[trial.digest], predictor.predict(costs.features_BF)),
+        "peak_memory_mb": Metric(
+            value=memory.peak_memory_mb,
+            kind="measured",
+            predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
+            source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
+        ),
+        **counted(architecture, run.num_classes),
+    }
     return Member(
         architecture=architecture,
         trial=trial.number,
-        metrics={
-            "accuracy": accuracy_metric(correct[trial.digest], "val", run),
-            "latency_ms": Metric(
-                value=row.latency_ms,
-                kind="measured",
-                low=row.latency_ms - row.iqr_ms / 2,
-                high=row.latency_ms + row.iqr_ms / 2,
-                n=row.n,
-                predicted={
-                    "value": float(guess.mean_ms_B[0]),
-                    "low": float(guess.low_ms_B[0]),
-                    "high": float(guess.high_ms_B[0]),
-                },
-                source=row.provenance(),
-            ),
-            "peak_memory_mb": Metric(
-                value=memory.peak_memory_mb,
-                kind="measured",
-                predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
-                source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
-            ),
-            **counted(architecture, run.num_classes),
-        },
+        metrics={**metrics, **_derived(metrics)},
         layers=trace(architecture, run.num_classes),
         tied=False,
         dominated=False,
     )
+
+
+def _latency(row: Measurement, guess: Prediction) -> Metric:
+    """A measured latency beside what the search believed."""
+    return Metric(
+        value=row.latency_ms,
+        kind="measured",
+        low=row.latency_ms - row.iqr_ms / 2,
+        high=row.latency_ms + row.iqr_ms / 2,
+        n=row.n,
+        predicted={
+            "value": float(guess.mean_ms_B[0]),
+            "low": float(guess.low_ms_B[0]),
+            "high": float(guess.high_ms_B[0]),
+        },
+        source=row.provenance(),
+    )
+
+
+def _derived(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    """Metrics that are made of others."""
+    known = {name: metric.value for name, metric in metrics.items()}
+    return {
+        o.name: Metric(value=float(o.derive(known)), kind="counted", source={"of": sorted(known)})
+        for o in OBJECTIVES
+        if o.derive is not None
+    }
 
 
 def accuracy_metric(correct: Sequence[bool], split: str, run: Run) -> Metric:
