@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -68,7 +69,7 @@ class Display:
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in rows:
             table.add_row(*row)
-        self.console.print(table)
+        self.console.print(Padding(table, (0, 0, 0, 2)))
 
 
 class Bar:

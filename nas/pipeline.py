@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.config import RunConfig, load_config
+from nas.config import RunConfig, load_config, run_folder
 from nas.display import Display, timed
 from nas.executors import EXECUTORS
 from nas.export.package import export_member
@@ -61,9 +61,9 @@ def search(config: RunConfig) -> RunFolder:
     """Search with the trained weights; measures the profile first where it was not."""
     display = Display(config.progress)
     EXECUTORS[config.executor.name].check()
+    supernet = Run(config, write=False).trained_supernet()  # refused before anything is written
     job = Run(config)
     announce(job, display)
-    supernet = job.trained_supernet()
     _profiled(job, display)
     front = _searched(job, supernet, display)
     _exported(job, supernet, front, display)
@@ -73,9 +73,10 @@ def search(config: RunConfig) -> RunFolder:
 def export(config: RunConfig) -> RunFolder:
     """Write the winner's files and the report of a searched run."""
     display = Display(config.progress)
+    folder = RunFolder(run_folder(config))
+    if not folder.front.exists():
+        raise UserError(f"{folder.path}: nothing to export yet; call formfinder run first")
     job = Run(config)
-    if not job.folder.front.exists():
-        raise UserError(f"{job.folder.path}: nothing to export yet; call formfinder run first")
     _exported(job, job.trained_supernet(), Front.load(job.folder.front), display)
     return job.folder
 

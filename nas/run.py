@@ -157,9 +157,16 @@ class Run:
         changes = diff_identity(load_config(self.folder.config), self.config)
         if changes:
             raise UserError(
-                f"{self.folder.path} is another run: {'; '.join(changes)}; "
-                "give this one another name=..."
+                f"{self.folder.path} is another run: {'; '.join(changes)}; give this one another "
+                f"name=...{self._other_way(changes)}"
             )
+
+    def _other_way(self, changes: list[str]) -> str:
+        """Other limits need no new training."""
+        if not all(change.startswith("constraints.") for change in changes):
+            return ""
+        path = self.folder.path
+        return f", or choose among what was found: formfinder pick {path} constraints.METRIC=LIMIT"
 
     def _space(self) -> SearchSpace:
         """The declared space."""

@@ -128,11 +128,15 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: it is missing or damaged.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error})") from error
     if not isinstance(data, dict):
         raise UserError(f"{path}: not a JSON object")
     return data
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")

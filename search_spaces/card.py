@@ -7,11 +7,13 @@ the supernet allocates and slices by its parameter specs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from search_spaces.architecture import OpSetting, Value
+from search_spaces.errors import bad_value
 from search_spaces.workload import Count, Kernel, Sizes
 
 Init = Literal["linear", "zeros", "ones", "normal"]
@@ -240,3 +242,21 @@ class Cards:
     transition: Mapping[str, TransitionCard]
     position: Mapping[str, PositionCard]
     embedding: Mapping[str, EmbeddingCard]
+
+
+def as_choice(field: str, value: Any, like: Value) -> Value:
+    """A parameter's value, held against the kind of another; a whole number may be a share.
+
+    Raises:
+        UserError: names ``field``, the value and what is allowed.
+    """
+    if isinstance(like, float):
+        known, words = isinstance(value, int | float) and math.isfinite(value), "a number"
+    elif isinstance(like, int) and not isinstance(like, bool):
+        known, words = isinstance(value, int), "a whole number"
+    else:
+        known, words = isinstance(value, type(like)), f"like {like!r}"
+    if not known or isinstance(value, bool) != isinstance(like, bool):
+        raise bad_value(field, value, words)
+    made: Value = float(value) if isinstance(like, float) else value
+    return made

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.architecture import NONE, OpSetting, Value
-from search_spaces.card import Card, Cards
+from search_spaces.card import Card, Cards, as_choice
 from search_spaces.errors import UserError, bad_value, unknown_name
 
 
@@ -114,7 +114,7 @@ def _check_patches(spec: SpaceSpec, cards: Cards) -> None:
                 "space.patch_size",
                 patch,
                 f"a divisor of image_size={list(spec.image_size)} ({', '.join(divisors)}), "
-                "or any with pad=true",
+                "or any with space.pad=true",
             )
 
 
@@ -228,17 +228,4 @@ def _expand(field: str, data: Mapping[str, Any], cards: Mapping[str, Card]) -> l
 def _values(field: str, value: Any, like: Value) -> tuple[Value, ...]:
     """One choice or a list of them, of the kind of the card's own (``1`` means ``1.0`` there)."""
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    return tuple(_like(field, entry, like) for entry in _sequence(field, listed))
-
-
-def _like(field: str, value: Any, like: Value) -> Value:
-    if isinstance(like, float):
-        known, words = isinstance(value, int | float) and math.isfinite(value), "a number"
-    elif isinstance(like, int) and not isinstance(like, bool):
-        known, words = isinstance(value, int), "a whole number"
-    else:
-        known, words = isinstance(value, type(like)), f"like {like!r}"
-    if not known or isinstance(value, bool) != isinstance(like, bool):
-        raise bad_value(field, value, words)
-    made: Value = float(value) if isinstance(like, float) else value
-    return made
+    return tuple(as_choice(field, entry, like) for entry in _sequence(field, listed))

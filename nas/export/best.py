@@ -40,16 +40,35 @@ def check_best(data: Mapping[str, Any], source: Path) -> None:
     if version != SCHEMA_VERSION:
         raise UserError(f"{source}: schema_version={version!r}: allowed is {SCHEMA_VERSION}")
     validator = jsonschema.Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(data), key=lambda error: len(error.absolute_path))
-    if errors:
-        field = errors[0].json_path.removeprefix("$.")
-        raise UserError(f"{source}: {field}: {_short(errors[0].message)}")
+    _refuse(validator, data, source)
     architecture = Architecture.from_dict(data["architecture"])
     if architecture.digest() != data["digest"]:
         raise UserError(
             f"{source}: digest={data['digest']!r} is not that of the architecture "
             f"({architecture.digest()}); one of the two was edited"
         )
+
+
+def read_architecture(data: Mapping[str, Any], source: Path) -> Architecture:
+    """The architecture of plain data that may have been written by hand.
+
+    Raises:
+        UserError: names the field, its value and what is allowed.
+    """
+    import jsonschema
+
+    whole = schema()
+    part = {**whole["$defs"]["architecture"], "$defs": whole["$defs"]}
+    _refuse(jsonschema.Draft202012Validator(part), data, source)
+    return Architecture.from_dict(data)
+
+
+def _refuse(validator: Any, data: Mapping[str, Any], source: Path) -> None:
+    errors = sorted(validator.iter_errors(data), key=lambda error: len(error.absolute_path))
+    if errors:
+        field = errors[0].json_path.removeprefix("$").removeprefix(".")
+        where = f"{field}: " if field else ""
+        raise UserError(f"{source}: {where}{_short(errors[0].message)}")
 
 
 def read_best(path: Path | str) -> dict[str, Any]:
@@ -76,6 +95,7 @@ def load_model(path: Path | str) -> VisionTransformer:
     Raises:
         UserError: the file was edited wrongly, or weights are missing or not those it names.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -84,19 +104,30 @@ def load_model(path: Path | str) -> VisionTransformer:
 
     path = Path(path)
     data = read_best(path)
-    model = build_model(Architecture.from_dict(data["architecture"]), len(data["task"]["classes"]))
     weights = path.parent / data["weights"]["file"]
     try:
         tensors = load_file(weights)
-    except (FileNotFoundError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{weights}: no weights can be read ({error})") from error
     if weights_hash(tensors) != data["weights"]["hash"]:
         raise UserError(f"{weights}: not the weights that {path.name} names (other hash)")
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = _short(str(error).splitlines()[-1].strip())
-        raise UserError(f"{weights}: does not fit the architecture: {first}") from error
+        # Shapes only, so that no memory is taken for what does not fit the file.
+        with torch.device("meta"):
+            model = build_model(
+                Architecture.from_dict(data["architecture"]), len(data["task"]["classes"])
+            )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    there = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            raise UserError(
+                f"{weights}: does not fit the architecture: {name} is {there.get(name)}, "
+                f"wanted is {wanted.get(name)}"
+            )
+    model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 

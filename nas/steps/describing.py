@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.display import Display
-from nas.export.best import check_best
+from nas.export.best import check_best, read_architecture
 from nas.front import Front
 from nas.run_folder import RunFolder, read_json
 from search_spaces.architecture import Architecture
@@ -41,7 +41,7 @@ def describe_path(path: Path, display: Display) -> None:
         _layers(architecture, len(data["task"]["classes"]), display)
         _metrics(data["metrics"], display)
     else:
-        _layers(Architecture.from_dict(data), DEFAULT_CLASSES, display)
+        _layers(read_architecture(data, path), DEFAULT_CLASSES, display)
 
 
 def _layers(architecture: Architecture, num_classes: int, display: Display) -> None:

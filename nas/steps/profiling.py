@@ -18,6 +18,7 @@ from nas.predictors.fit import fit_predictor
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
 from nas.run_folder import read_json, write_json
+from nas.runtimes.base import RUNTIMES
 from search_spaces.architecture import Architecture
 from supernet.extract import VisionTransformer, build_model
 
@@ -32,7 +33,7 @@ def fit_profiles(run: Run, display: Display) -> None:
         count = run.config.profile.n_runtime
         if profile.runtime == TORCH:
             count = max(count, run.config.profile.n_torch)
-        elif run.config.profile.n_torch > 0:
+        elif run.config.profile.n_torch > 0 and _has_twin(profile):
             twin = replace(profile, runtime=TORCH)
             wanted[twin.key()] = (twin, run.config.profile.n_torch)
         wanted[profile.key()] = (profile, count)
@@ -41,6 +42,12 @@ def fit_profiles(run: Run, display: Display) -> None:
     if not run.folder.memory.exists():
         _fit_memory(run, display)
     report_memory(run, display)
+
+
+def _has_twin(profile: HardwareProfile) -> bool:
+    """Whether torch eager runs on the same device with the same numbers."""
+    torch_eager = RUNTIMES[TORCH]
+    return profile.device in torch_eager.devices and profile.precision in torch_eager.precisions
 
 
 def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
@@ -85,10 +92,8 @@ def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Displa
             report_predictor(predictor, display)
             return
     subnets = profile_subnets(run, count)
-    display.line(
-        f"{profile.key()}: {len(subnets)} subnets, about "
-        f"{duration(len(subnets) * SECONDS_PER_SUBNET)}"
-    )
+    time = duration(len(subnets) * SECONDS_PER_SUBNET)
+    display.line(f"{len(subnets)} subnets in {profile.runtime}: about {time}")
     with display.bar("measure", len(subnets), "subnets") as bar:
         rows = measure_models(
             [(subnet, builder(run, subnet)) for subnet in subnets],
@@ -122,16 +127,17 @@ def fit(run: Run, rows: list[Measurement]) -> LatencyPredictor:
 def report_predictor(predictor: LatencyPredictor, display: Display) -> None:
     """Held-out error beside the measurement's own repeatability."""
     found, repeat = predictor.held_out, predictor.data.repeat
-    columns = (predictor.data.profile, "MAPE", "Spearman", "Kendall tau")
+    display.line(predictor.data.profile)
+    columns = ("", "MAPE", "Spearman", "tau")
     rows = [
         (
-            f"predictor ({predictor.data.family}), 5-fold, n={found.n}",
+            f"  predictor ({predictor.data.family}), 5-fold, n={found.n}",
             f"{found.mape:.1%}",
             f"{found.spearman:.3f}",
             f"{found.kendall_tau:.3f}",
         ),
         (
-            "the measurement's own repeat",
+            "  the measurement's own repeat",
             f"{repeat.mape:.1%}",
             f"{repeat.spearman:.3f}",
             f"{repeat.kendall_tau:.3f}",
@@ -175,6 +181,6 @@ def report_memory(run: Run, display: Display) -> None:
     """How well the closed form tells the measured peak."""
     report = read_json(run.folder.memory)["report"]
     display.line(
-        f"peak memory, closed form against {report['n']} measured in torch: "
-        f"MAPE {report['mape']:.1%}, Kendall tau {report['kendall_tau']:.3f}"
+        f"peak memory, closed form against {report['n']} measured: MAPE {report['mape']:.1%}, "
+        f"tau {report['kendall_tau']:.3f}"
     )

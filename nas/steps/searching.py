@@ -122,10 +122,10 @@ def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:
     macs = float(run.costs(genes).macs_B.mean()) * len(run.dataset.val)
     seconds = run.config.search.trials * (macs / 20e9 + 0.02)
     display.line(
-        f"{run.offered.cardinality():.3g} architectures, {run.config.search.trials} trials for "
-        f"{profile.key()} with {run.config.sampler.name} on {run.config.executor.name}: about "
-        f"{duration(seconds)} and the start of the workers"
+        f"{run.config.search.trials} trials with {run.config.sampler.name} on "
+        f"{run.config.executor.name}: about {duration(max(seconds, 1))} once workers have started"
     )
+    display.line(f"for {profile.key()}")
 
 
 def _report(run: Run, result: StudyResult, display: Display) -> None:

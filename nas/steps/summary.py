@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.display import Display, duration
 from nas.front import Front
+from nas.report.commands import next_commands
 from nas.run import Run
 from nas.run_folder import read_json
 
@@ -28,7 +29,7 @@ def announce(run: Run, display: Display) -> None:
         f"{len(data.sealed_test)} test images, {len(data.class_names)} classes"
     )
     display.line(
-        f"space: {run.space.cardinality():.4g} architectures, {len(run.space.genes)} genes"
+        f"space: {run.space.cardinality():.3g} architectures, {len(run.space.genes)} genes"
     )
     for op, reason in run.offered.spec.excluded.items():
         display.line(f"left out: {op} ({reason})")
@@ -51,7 +52,7 @@ def summarise(run: Run, best: Mapping[str, Any], target: Path, display: Display)
     _model(best, target, display)
     if target == run.folder.best:
         _seconds(run, display)
-    _next(run, target, display)
+    _next(run, front, display)
 
 
 def _front_table(front: Front, chosen: str, display: Display) -> None:
@@ -101,13 +102,10 @@ def _seconds(run: Run, display: Display) -> None:
     display.line(f"{parts}: {duration(sum(seconds.values()))} in all")
 
 
-def _next(run: Run, target: Path, display: Display) -> None:
-    folder = run.folder.path
+def _next(run: Run, front: Front, display: Display) -> None:
+    if run.folder.report.exists():
+        display.step(f"Report: {run.folder.report}")
     display.step("Next")
-    if target == run.folder.best:
-        display.line(f"open {run.folder.report}")
-        display.line(f"formfinder pick {folder} by=accuracy")
-    else:
-        display.line(f"formfinder describe {target}")
-        display.line(f"formfinder pick {folder} constraints.latency_ms=…")
-    display.line(f'python -c "import nas; print(nas.load_model({str(target)!r}))"')
+    for command in next_commands(run.folder, front):
+        display.line(f"# {command.why}")
+        display.line(command.line)
