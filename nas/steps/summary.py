@@ -73,7 +73,7 @@ def _front_table(front: Front, chosen: str, display: Display) -> None:
                 f"{member.value('macs') / 1e6:.2f}",
             )
         )
-    title = f"Verified front, {len(shown)} of {len(members)} members ({front.profile['key']})"
+    title = f"Verified front, {len(shown)} of {len(members)} members"
     columns = ("", "val acc", "ms", "predicted", "MB", "MMACs")
     display.console.print()
     display.table(title, columns, rows)
