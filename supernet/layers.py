@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,35 @@ from search_spaces.workload import Sizes
 
 Cut = Callable[[Tensor], Tensor]
 """How one parameter comes out of its master: a view, or a resampling of it."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A block of a master, as one view.
+
+    Attributes:
+        start: where the block begins, per axis.
+        shape: its shape.
+        master_shape: that of the whole.
+    """
+
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    master_shape: tuple[int, ...]
+
+    def __call__(self, master: Tensor) -> Tensor:
+        """The block."""
+        strides, offset = master.stride(), master.storage_offset()
+        for begin, stride in zip(self.start, strides, strict=True):
+            offset += begin * stride
+        return master.as_strided(self.shape, strides, offset)
+
+    @cached_property
+    def margins(self) -> list[int]:
+        """What surrounds the block, as ``F.pad`` wants it: from the last axis to the first."""
+        axes = zip(self.start, self.shape, self.master_shape, strict=True)
+        around = [(a, whole - a - size) for a, size, whole in axes]
+        return [margin for axis in reversed(around) for margin in axis]
 
 
 class ParameterGroup(nn.Module):
@@ -89,32 +119,17 @@ def make_cut(spec: ParameterSpec, sizes: Sizes, master_shape: tuple[int, ...]) -
         start = (*(0 for _ in margin[:-2]), *(side // 2 for side in margin[-2:]))
     else:
         start = tuple(map(int, spec.start(sizes))) if spec.start else (0,) * len(shape)
-    if shape == master_shape:
-        return None
-    return _slice_cut(start, shape, master_shape)
-
-
-def _slice_cut(
-    start: tuple[int, ...], shape: tuple[int, ...], master_shape: tuple[int, ...]
-) -> Cut:
-    index = tuple(
-        slice(a, a + size) if (a, size) != (0, whole) else slice(None)
-        for a, size, whole in zip(start, shape, master_shape, strict=True)
-    )
-    while index and index[-1] == slice(None):
-        index = index[:-1]
-    return lambda master: master[index]
+    return None if shape == master_shape else Slice(start, shape, master_shape)
 
 
 def _patch_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | None:
     width, patch, stored = shape[0], shape[-1], master_shape[-1]
     if patch == stored:
-        return None if shape == master_shape else lambda master: master[:width]
+        return None if shape == master_shape else Slice((0,) * len(shape), shape, master_shape)
 
     def cut(master_DCpp: Tensor) -> Tensor:
-        resize = patch_resize_matrix(stored, patch).to(master_DCpp)
-        kernel_DCpp: Tensor = master_DCpp[:width].flatten(2) @ resize.T
-        return kernel_DCpp.view(*kernel_DCpp.shape[:2], patch, patch)
+        resize = _resize_operator(stored, patch, master_DCpp.dtype, master_DCpp.device)
+        return (master_DCpp[:width].flatten(2) @ resize).view(shape)
 
     return cut
 
@@ -122,7 +137,7 @@ def _patch_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | N
 def _grid_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | None:
     grid, width = shape[:2], shape[2]
     if grid == master_shape[:2]:
-        return None if shape == master_shape else lambda master: master[..., :width]
+        return None if shape == master_shape else Slice((0,) * len(shape), shape, master_shape)
 
     def cut(master_HWD: Tensor) -> Tensor:
         map_1DHW = master_HWD[..., :width].permute(2, 0, 1)[None]
@@ -133,6 +148,14 @@ def _grid_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | No
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must also serve training
+def _resize_operator(stored: int, patch: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``patch_resize_matrix``, transposed, where and as the weights are."""
+    return patch_resize_matrix(stored, patch).T.to(device, dtype).contiguous()
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def patch_resize_matrix(stored: int, patch: int) -> Tensor:
     """The map of patch kernels ``(patch², stored²)`` (FlexiViT, eq. 4), in float64.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +15,14 @@ from search_spaces.errors import bad_value
 from search_spaces.space import SearchSpace
 from search_spaces.workload import Sizes
 from supernet.attention import ATTENTIONS
+from supernet.cutting import Plan, Source
 from supernet.extract import VisionTransformer
-from supernet.forward import Features, forward_features, forward_logits
-from supernet.layers import Cut, ParameterGroup, make_cut, master_shapes
+from supernet.forward import EMPTY, Features, WeightSource, forward_features, forward_logits
+from supernet.layers import ParameterGroup, make_cut, master_shapes
 from supernet.network import Part, ResolvedNetwork, head_specs, mlp_specs, resolve, special_specs
-from supernet.operators import Weights
 
 Share = Literal["all", "family", "none"]
-PLANS_KEPT = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one parameter comes from: a master, and how it is cut out (None: whole)."""
-
-    name: str
-    group: str
-    master: str
-    cut: Cut | None
+PLANS_KEPT = 256
 
 
 class Supernet(nn.Module):
@@ -57,7 +46,7 @@ class Supernet(nn.Module):
         for place, uses in _master_uses(self).items():
             shapes, inits = master_shapes(uses)
             self.masters[_key(place)] = ParameterGroup(shapes, inits)
-        self._plans: OrderedDict[Architecture, dict[str, tuple[Source, ...]]] = OrderedDict()
+        self._plans: OrderedDict[Architecture, Plan] = OrderedDict()
 
     def forward(self, images_BCHW: Tensor, architecture: Architecture) -> Tensor:
         """Logits ``(B, classes)`` of one member of the space.
@@ -91,13 +80,16 @@ class Supernet(nn.Module):
             for name, tensor in weights(part).items():
                 yield f"{part.path}.{name}", tensor
 
-    def sources(self, architecture: Architecture) -> dict[str, tuple[Source, ...]]:
+    def sources(self, architecture: Architecture) -> Mapping[str, tuple[Source, ...]]:
         """Where every parameter of a member comes from, by part."""
+        return self._plan(architecture).sources
+
+    def _plan(self, architecture: Architecture) -> Plan:
         plan = self._plans.get(architecture)
         if plan is None:
             network = resolve(architecture, self.num_classes)
-            plan = {part.path: tuple(self._sources(part)) for part in network.parts()}
-            self._plans[architecture] = plan
+            sources = {part.path: tuple(self._sources(part)) for part in network.parts()}
+            plan = self._plans[architecture] = Plan(self.masters, sources)
             if len(self._plans) > PLANS_KEPT:
                 self._plans.popitem(last=False)
         return plan
@@ -119,8 +111,13 @@ class Supernet(nn.Module):
             return "all"
         return ATTENTIONS[op].card.family if self.share == "family" else op
 
-    def _bind(self, network: ResolvedNetwork) -> _Cutter:
-        return _Cutter(self, self.sources(network.architecture))
+    def _bind(self, network: ResolvedNetwork) -> WeightSource:
+        weights = self._plan(network.architecture).weights()
+        return lambda part: weights[part.path] if part.specs else EMPTY
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._plans.clear()  # weights move or change their kind: kept views would hold the old ones
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def __deepcopy__(self, memo: dict[int, object]) -> Supernet:
         # Plans hold closures and are only a memory of work done; a copy makes its own.
@@ -132,24 +129,6 @@ class Supernet(nn.Module):
         for mine, theirs in zip(self.parameters(), copy.parameters(), strict=True):
             theirs.requires_grad_(mine.requires_grad)
         return copy
-
-
-class _Cutter:
-    """A member's weights, cut from the masters part by part while it runs."""
-
-    def __init__(self, supernet: Supernet, plan: dict[str, tuple[Source, ...]]) -> None:
-        self.groups = supernet.masters._modules
-        self.plan = plan
-
-    def __call__(self, part: Part) -> Weights:
-        if not part.specs:
-            return {}
-        weights: dict[str, Tensor] = {}
-        for source in self.plan[part.path]:
-            master = self.groups[source.group]._parameters[source.master]
-            assert master is not None
-            weights[source.name] = master if source.cut is None else source.cut(master)
-        return weights
 
 
 def extract(supernet: Supernet, architecture: Architecture) -> VisionTransformer:
