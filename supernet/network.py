@@ -16,6 +16,7 @@ from search_spaces.card import Geometry, ParameterSpec, norm_specs
 from search_spaces.errors import UserError
 from search_spaces.workload import Sizes
 from supernet.attention import ATTENTIONS
+from supernet.checking import check_operators
 from supernet.embedding import EMBEDDINGS
 from supernet.operators import (
     Attention,
@@ -146,26 +147,16 @@ def resolve(architecture: Architecture, num_classes: int) -> ResolvedNetwork:
     """Resolve an architecture.
 
     Raises:
-        UserError: it is not legal, or names an operator that does not exist.
+        UserError: it is not legal, or names an operator or a parameter that does not exist.
     """
     rules = SingleRules(
         image_size=architecture.image_size, special_tokens=architecture.special_tokens
     )
-    _check_names(architecture)
+    check_operators(architecture)
     nodes = walk(rules, all_cards(), architecture)
     if isinstance(nodes, str):
         raise UserError(f"architecture {architecture.digest()} is not legal: {nodes}")
     return _Resolver(architecture, num_classes, nodes).resolve()
-
-
-def _check_names(architecture: Architecture) -> None:
-    EMBEDDINGS[architecture.embedding.op]
-    POSITIONS[architecture.position.op]
-    for stage in architecture.stages:
-        TRANSITIONS[stage.transition.op]
-        for block in stage.blocks:
-            ATTENTIONS[block.attention.op]
-            REDUCTIONS[block.reduction.op]
 
 
 class _Resolver:

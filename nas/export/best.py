@@ -47,6 +47,12 @@ def check_best(data: Mapping[str, Any], source: Path) -> None:
             f"{source}: digest={data['digest']!r} is not that of the architecture "
             f"({architecture.digest()}); one of the two was edited"
         )
+    side, channels = data["transform"]["image_size"], data["transform"]["channels"]
+    if (architecture.image_size, architecture.channels) != ((side, side), channels):
+        raise UserError(
+            f"{source}: transform: makes images of {side} px with {channels} channels, the "
+            f"architecture takes {list(architecture.image_size)} with {architecture.channels}"
+        )
 
 
 def read_architecture(data: Mapping[str, Any], source: Path) -> Architecture:
