@@ -31,10 +31,10 @@ class DataConfig:
 class AugmentationConfig:
     """What training does to an image; each image draws its own values."""
 
-    rotate_deg: float = identity(15.0, "most rotation to either side, degrees")
-    scale: float = identity(0.15, "most growth or shrinkage, as a share of the size")
-    shift: float = identity(0.1, "most shift along each axis, as a share of the side")
-    erase_probability: float = identity(0.1, "share of images that lose a rectangle")
+    rotate_deg: float = identity(18.0, "most rotation to either side, degrees")
+    scale: float = identity(0.2, "most growth or shrinkage, as a share of the size")
+    shift: float = identity(0.125, "most shift along each axis, as a share of the side")
+    erase_probability: float = identity(0.2, "share of images that lose a rectangle")
     erase_area: float = identity(0.15, "most of the image a rectangle covers, as a share")
 
 
@@ -42,7 +42,7 @@ class AugmentationConfig:
 class TrainingConfig:
     """How the supernet is trained."""
 
-    epochs: int = identity(120, "passes over the training images")
+    epochs: int = identity(150, "passes over the training images")
     batch_size: int = identity(64, "images per step")
     lr: float = identity(4e-3, "peak learning rate")
     weight_decay: float = identity(0.05, "AdamW's decay")
