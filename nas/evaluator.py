@@ -40,6 +40,7 @@ class SupernetEvaluatorFactory:
         Raises:
             UserError: weights or images are missing, or are not those the study began with.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from nas.device import keep_large_blocks
@@ -55,7 +56,13 @@ class SupernetEvaluatorFactory:
         supernet = load_supernet(Supernet(space, self.num_classes), folder.supernet)
         if weights_hash(supernet.state_dict()) != self.weights:
             raise UserError(f"{folder.supernet}: not the weights this study began with")
-        images = load_file(folder.val_images)
+        try:
+            images = load_file(folder.val_images)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{folder.val_images}: cannot be read ({error}); delete it, and the same command "
+                "writes it anew"
+            ) from error
         return SupernetEvaluator(supernet, images["images"], images["labels"])
 
 

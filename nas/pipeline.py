@@ -27,7 +27,7 @@ from supernet.model import Supernet, extract
 def run(config: RunConfig) -> RunFolder:
     """Train, profile, search, verify, export: from images and a device to a model."""
     display = Display(config.progress)
-    EXECUTORS[config.executor.name].check()
+    _check_search(config)
     job = Run(config)
     announce(job, display)
     supernet = _trained(job, display)
@@ -60,9 +60,10 @@ def profile(config: RunConfig) -> RunFolder:
 def search(config: RunConfig) -> RunFolder:
     """Search with the trained weights; measures the profile first where it was not."""
     display = Display(config.progress)
-    EXECUTORS[config.executor.name].check()
-    supernet = Run(config, write=False).trained_supernet()  # refused before anything is written
-    job = Run(config)
+    _check_search(config)
+    job = Run(config, write=False)
+    supernet = job.trained_supernet()  # refused before anything is written
+    job.begin()
     announce(job, display)
     _profiled(job, display)
     front = _searched(job, supernet, display)
@@ -109,6 +110,16 @@ def pick(config: RunConfig) -> Path:
 def describe(path: Path) -> None:
     """Print an architecture or a run, layer by layer."""
     describe_path(path, Display())
+
+
+def _check_search(config: RunConfig) -> None:
+    """What would stop a search, before anything is trained for it."""
+    EXECUTORS[config.executor.name].check()
+    if len(config.hardware) > 1:
+        raise UserError(
+            f"hardware=[{','.join(config.hardware)}]: allowed is one profile; search for the "
+            "others afterwards: formfinder search supernet=RUN hardware=NAME"
+        )
 
 
 # -- steps ------------------------------------------------------------------------------------

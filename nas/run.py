@@ -71,8 +71,7 @@ class Run:
         self.offered = self._offered()
         self._check_data()
         if write:
-            self._check_limits()
-            self._write()
+            self.begin()
 
     @cached_property
     def task(self) -> Task:
@@ -149,6 +148,15 @@ class Run:
         generator = torch.Generator().manual_seed(0)
         return torch.randn(profile.input_shape, generator=generator)
 
+    def begin(self) -> None:
+        """Put what the run begins with into its folder, unless it was done on opening.
+
+        Raises:
+            UserError: no architecture can meet a limit; nothing was written.
+        """
+        self._check_limits()
+        self._write()
+
     # -- opening ------------------------------------------------------------------------------
 
     def _check_identity(self) -> None:
@@ -216,7 +224,8 @@ class Run:
         with writing(self.folder.path):
             self.folder.path.mkdir(parents=True, exist_ok=True)
         save_config(self.config, self.folder.config)
-        write_json(self.folder.splits, self.dataset.splits.to_dict())
+        if not self.folder.splits.exists():
+            write_json(self.folder.splits, self.dataset.splits.to_dict())
         write_json(
             self.folder.space,
             {
