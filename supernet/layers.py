@@ -34,10 +34,16 @@ class Slice:
 
     def __call__(self, master: Tensor) -> Tensor:
         """The block."""
-        strides, offset = master.stride(), master.storage_offset()
-        for begin, stride in zip(self.start, strides, strict=True):
-            offset += begin * stride
-        return master.as_strided(self.shape, strides, offset)
+        return master[self.index]
+
+    @cached_property
+    def index(self) -> slice | tuple[slice, ...]:
+        """What picks the block; trailing axes that are taken whole need no slice."""
+        axes = list(zip(self.start, self.shape, self.master_shape, strict=True))
+        while len(axes) > 1 and axes[-1] == (0, axes[-1][2], axes[-1][2]):
+            axes.pop()
+        slices = tuple(slice(begin, begin + size) for begin, size, _ in axes)
+        return slices if len(slices) > 1 else slices[0]
 
     @cached_property
     def margins(self) -> list[int]:

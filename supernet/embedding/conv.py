@@ -67,4 +67,6 @@ class ConvEmbedding(Embedding):
         if below or right:
             images_BCHW = F.pad(images_BCHW, (0, right, 0, below))
         map_BDHW = F.conv2d(images_BCHW, w["weight"], w["bias"], stride=patch)
-        return map_BDHW.flatten(2).transpose(1, 2), (map_BDHW.shape[2], map_BDHW.shape[3])
+        # A transposed residual stream would slow every sum and norm behind it.
+        x_BND = map_BDHW.flatten(2).transpose(1, 2).contiguous()
+        return x_BND, (map_BDHW.shape[2], map_BDHW.shape[3])
