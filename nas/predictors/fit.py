@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import training_target
@@ -48,8 +49,10 @@ def fit_predictor(
     _check_features(features_BF, len(measurements), feature_names)
     target = training_target(measurements)
     members = list(families if families is not None else FAMILIES)
-    found_B = held_out(members, features_BF, target.latency_ms_B, seed)
-    best = choose(members, features_BF, target.latency_ms_B, seed)
+    # Matrices of a hundred rows: threads would only wait for each other, worst on a busy machine.
+    with threadpool_limits(limits=1):
+        found_B = held_out(members, features_BF, target.latency_ms_B, seed)
+        best = choose(members, features_BF, target.latency_ms_B, seed)
     return LatencyPredictor(
         PredictorData(
             profile=profiles.pop(),
