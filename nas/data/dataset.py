@@ -111,6 +111,11 @@ class Dataset:
         return self.transform.resize.image_size
 
     @property
+    def test_count(self) -> int:
+        """How many test images there are; looking at them is another matter."""
+        return len(self.sealed_test)
+
+    @property
     def channels(self) -> int:
         """Channels of the images."""
         return self.transform.resize.channels

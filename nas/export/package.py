@@ -121,7 +121,7 @@ def _test_accuracy(run: Run, model: torch.nn.Module, weights: str) -> Metric:
         split=f"test:{run.dataset.digest}",
     )
     store = EvaluationStore(run.folder.evaluations)
-    known, count = store.get(key), len(run.dataset.sealed_test)
+    known, count = store.get(key), run.dataset.test_count
     if known is not None:
         right = round(known.value)
         metric = accuracy_metric([True] * right + [False] * (count - right), "test", run)

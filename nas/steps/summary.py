@@ -26,7 +26,7 @@ def announce(run: Run, display: Display) -> None:
     display.step(f"Formfinder: {run.folder.path}")
     display.line(
         f"data {data.name}: {len(data.train)} train, {len(data.val)} val, "
-        f"{len(data.sealed_test)} test images, {len(data.class_names)} classes"
+        f"{data.test_count} test images, {len(data.class_names)} classes"
     )
     display.line(
         f"space: {run.space.cardinality():.3g} architectures, {len(run.space.genes)} genes"

@@ -148,7 +148,7 @@ def test_differences_of_identity_are_listed_key_by_key(config):
     other = put(put(config, "training.lr", 0.5), "space.patch_size", [4])
     assert diff_identity(config, other) == [
         "space.patch_size: [2, 4] → [4]",
-        "training.lr: 0.002 → 0.5",
+        "training.lr: 0.004 → 0.5",
     ]
 
 
