@@ -48,19 +48,14 @@ def stage(**changes):
     ("words", "parts"),
     [
         ([stage(attention="[sofmax]")], ["stages[0].attention='sofmax'", "'softmax'?"]),
-        ([stage(reduction="[none, tme]")], ["stages[0].reduction='tme'", "'tome'?"]),
         ([stage(attention="[{op: window, sise: 2}]")], ["'sise'", "did you mean 'size'?"]),
-        ([stage(widht="[16]")], ["stages[0] key='widht'", "did you mean 'width'?"]),
         (["space.position=[pge]"], ["space.position='pge'", "did you mean 'peg'?"]),
         (["space.patch_sise=[2]"], ["'space.patch_sise'", "'space.patch_size'"]),
         ([stage(attention="[none]")], ["no legal architecture", "passes information"]),
-        (["space.min_tokens=1000"], ["no legal architecture", "under 1000"]),
         (["space.patch_size=[4,5]"], ["space.patch_size=5", "1, 2, 4, 8, 16", "pad=true"]),
-        (["space.patch_size=[]"], ["space.patch_size=[]", "at least one"]),
         (["space.pad=yes please"], ["space.pad='yes please'", "true or false"]),
         (["space.image_size=[8,8]"], ["space.image_size=[8, 8]", "data.name='digits'", "[16, 16]"]),
         (["data.channels=3"], ["data.channels=3", "1 for digits"]),
-        (["data.mirror=true"], ["data.mirror=True", "false"]),
     ],
 )
 def test_a_space_that_cannot_be_used(place, refusal, words, parts):
@@ -118,7 +113,7 @@ def test_a_limit_on_latency_is_refused_with_the_best_value_and_a_way_on(
     assert not (tmp_path / "other" / "study.journal").exists()
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "fast"])
+@pytest.mark.parametrize("value", ["0", "nan", "fast"])
 def test_a_limit_that_is_no_limit(place, refusal, value):
     assert f"constraints.latency_ms={value}" in refusal(
         *command(place, f"constraints.latency_ms={value}")
@@ -133,18 +128,12 @@ def test_a_limit_that_is_no_limit(place, refusal, value):
     ("word", "parts"),
     [
         ("search.trials=0", ["search.trials=0", "1 or more"]),
-        ("search.trials=-5", ["search.trials=-5", "1 or more"]),
-        ("search.minutes=0", ["search.minutes=0", "above 0"]),
         ("training.epochs=0", ["training.epochs=0", "1 or more"]),
-        ("training.lr=nan", ["training.lr=nan", "above 0"]),
         ("profile.n_runtime=3", ["profile.n_runtime=3", "at least 10"]),
         ("device=cdua", ["device='cdua'"]),
         ("name=a/b", ["name='a/b'", "without /"]),
-        ("sampler=nsga", ["sampler='nsga'", "did you mean 'nsga2'?"]),
-        ("hardware=cpuu", ["hardware='cpuu'", "did you mean 'cpu'?"]),
         ("executor=rya", ["executor='rya'", "did you mean 'ray'?"]),
         ("data=digit", ["data='digit'", "did you mean 'digits'?"]),
-        ("search.objectives=[accuracy,latency]", ["'latency'", "did you mean 'latency_ms'?"]),
     ],
 )
 def test_a_value_that_cannot_be(place, refusal, word, parts):
@@ -376,23 +365,34 @@ def no_more_than(size):
         signal.signal(signal.SIGXFSZ, handler)
 
 
+LITTLE_ROOM = {
+    "config.yaml": (["*"], 100),
+    "supernet.safetensors": (["supernet.safetensors", "training.jsonl"], 20_000),
+    "study.journal": (["study.journal", "front.json", "best.*"], 20_000),
+    "best.safetensors": (["best.safetensors", "best.json"], None),
+}
+LITTLE_ROOM_SLOW = {
+    "splits.json": (["*"], 4000),
+    ".jsonl": (["profiles/*", "study.journal"], 3000),
+    "val_images.safetensors": (["val_images.safetensors"], 100_000),
+    "front.json": (["front.json", "best.*"], None),
+    "best.onnx": (["best.onnx"], None),
+    "report.html": (["report.html"], 200_000),
+}
+
+
 @pytest.mark.parametrize(
-    ("lost", "size", "named"),
+    ("named", "lost", "size"),
     [
-        (["*"], 100, "config.yaml"),
-        (["*"], 4000, "splits.json"),
-        (["supernet.safetensors", "training.jsonl"], 20_000, "supernet.safetensors"),
-        (["profiles/*", "study.journal"], 3000, ".jsonl"),
-        (["val_images.safetensors"], 100_000, "val_images.safetensors"),
-        (["study.journal", "front.json", "best.*"], 20_000, "study.journal"),
-        (["front.json", "best.*"], None, "front.json"),
-        (["best.safetensors", "best.json"], None, "best.safetensors"),
-        (["best.onnx"], None, "best.onnx"),
-        (["report.html"], 200_000, "report.html"),
+        *((named, *given) for named, given in LITTLE_ROOM.items()),
+        *(
+            pytest.param(named, *given, marks=pytest.mark.slow)
+            for named, given in LITTLE_ROOM_SLOW.items()
+        ),
     ],
 )
 def test_a_full_disk_is_told_by_the_file_and_nothing_half_written_stays(
-    finished, copy_of, refusal, lost, size, named
+    finished, copy_of, refusal, named, lost, size
 ):
     """The step that made ``lost`` is done again with too little room for one of its files."""
     folder = copy_of(finished)
