@@ -83,6 +83,8 @@ class Kernel:
         moved: activation elements read and written.
         weights: parameter elements read.
         live: activation elements alive while it runs, on top of the residual stream.
+        scratch: further elements that it needs once, whatever the batch: reordered weights, the
+            blocks of one thread. Negative where a single image is spared something, a copy.
         counted: whether torch's FlopCounterMode sees it.
     """
 
@@ -95,6 +97,7 @@ class Kernel:
     moved: Count = 0
     weights: Count = 0
     live: Count = 0
+    scratch: Count = 0
     counted: bool = True
 
 
@@ -121,7 +124,12 @@ def attention(
     repeat: Count = 1,
     live: Count = 0,
 ) -> Kernel:
-    """Fused attention, ``repeat`` times (windows, say): both products, no map in memory."""
+    """Fused attention, ``repeat`` times (windows, say): both products, no map in memory.
+
+    What it holds beside its output: a logarithm per query and head, and for each thread one block
+    of logits with its queries' sums.
+    """
+    block = np.where(queries >= 768, 256, np.where(queries >= 192, 64, 32))
     return Kernel(
         op="attention",
         m=queries,
@@ -130,7 +138,8 @@ def attention(
         repeat=repeat * heads,
         macs=2 * repeat * heads * queries * keys * head_dim,
         moved=2 * repeat * heads * head_dim * (queries + keys),
-        live=live,
+        live=live + repeat * heads * queries,
+        scratch=np.minimum(block, queries) * (np.minimum(512, keys) + 2 + head_dim),
     )
 
 
@@ -156,6 +165,7 @@ def conv(
     *,
     read: Count = 0,
     live: Count = 0,
+    scratch: Count = 0,
 ) -> Kernel:
     """A convolution; ``channels_in`` is per group, so 1 for a depth-wise one.
 
@@ -166,6 +176,7 @@ def conv(
         channels_in: input channels that one output channel sees.
         read: input elements.
         live: activation elements alive meanwhile.
+        scratch: elements it needs once, whatever the batch.
     """
     return Kernel(
         op="conv",
@@ -176,6 +187,7 @@ def conv(
         moved=read + pixels_out * channels_out,
         weights=taps * channels_in * channels_out + channels_out,
         live=live,
+        scratch=scratch,
     )
 
 
@@ -189,8 +201,13 @@ def elementwise(
 def only(where: Count, *kernels: Kernel) -> list[Kernel]:
     """The kernels where ``where`` is not 0, and no work at all elsewhere."""
     runs = np.minimum(where, 1)
-    fields = ("macs", "moved", "weights", "live")
+    fields = ("macs", "moved", "weights", "live", "scratch")
     return [replace(k, **{name: getattr(k, name) * runs for name in fields}) for k in kernels]
+
+
+def beside(scratch: Count, kernels: Sequence[Kernel]) -> list[Kernel]:
+    """The kernels with ``scratch`` elements more alive, whatever the batch."""
+    return [replace(kernel, scratch=kernel.scratch + scratch) for kernel in kernels]
 
 
 def total(kernels: Sequence[Kernel], field: str) -> Count:
@@ -201,12 +218,19 @@ def total(kernels: Sequence[Kernel], field: str) -> Count:
     return result
 
 
-def peak_live(kernels: Sequence[Kernel]) -> Count:
-    """The largest ``live`` over kernels."""
-    result: Count = 0
+def peak_live(kernels: Sequence[Kernel]) -> tuple[Count, Count]:
+    """The most elements alive for one image, and how many more each further image needs.
+
+    Scratch is needed once, so a batch of b holds ``first + (b - 1) * further``. That is exact for
+    one image, and for any batch where the same kernel is the largest; else it is above the truth,
+    by less than the largest scratch.
+    """
+    first: Count = 0
+    further: Count = 0
     for kernel in kernels:
-        result = np.maximum(result, kernel.live)
-    return result
+        first = np.maximum(first, kernel.live + kernel.scratch)
+        further = np.maximum(further, kernel.live)
+    return first, further
 
 
 def ceil_div(a: Count, b: Count) -> Count:

@@ -22,14 +22,15 @@ from supernet.network import head_specs, mlp_specs, special_specs
 from supernet.workload import (
     BYTES_FP32,
     MB,
+    LayerChoice,
     attention_section,
     head_section,
+    held,
     lifted,
     mlp_section,
     parameter_count,
     reduction_section,
     stage_input,
-    stream,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,20 +44,37 @@ class Costs:
 
     Attributes:
         params_B, macs_B: exact counts.
-        peak_elements_B: largest live activations in elements, the input included.
+        front_B2, behind_B2: largest live activations in elements in the embedding and behind it,
+            for one image, and how many more each further image needs; the input excluded.
+        input_elements: of one image.
         features_BF: what a latency predictor learns from, columns named by ``feature_names``.
         feature_names: F names.
     """
 
     params_B: FloatArray
     macs_B: FloatArray
-    peak_elements_B: FloatArray
+    front_B2: FloatArray
+    behind_B2: FloatArray
+    input_elements: int
     features_BF: FloatArray
     feature_names: tuple[str, ...]
 
+    @property
+    def peak_elements_B(self) -> FloatArray:
+        """Largest live activations in elements for one image, the input included."""
+        return self._peak_elements(1)
+
+    def _peak_elements(self, batch: int) -> FloatArray:
+        front_B, behind_B = (
+            live_B2[:, 0] + (batch - 1) * live_B2[:, 1]
+            for live_B2 in (self.front_B2, self.behind_B2)
+        )
+        elements: FloatArray = np.maximum(front_B, behind_B) + batch * self.input_elements
+        return elements
+
     def peak_activation_mb(self, batch: int = 1) -> FloatArray:
-        """Largest live activations of one fp32 forward pass, in 10^6 bytes."""
-        return self.peak_elements_B * (batch * BYTES_FP32 / MB)
+        """Largest live activations of one fp32 forward pass, in 10^6 bytes; see ``Workload``."""
+        return self._peak_elements(batch) * (BYTES_FP32 / MB)
 
     def peak_memory_mb(self, batch: int = 1) -> FloatArray:
         """Weights and largest live activations of one fp32 forward pass, in 10^6 bytes."""
@@ -93,23 +111,23 @@ class SpaceCosts:
 
     def of_legal(self, genes: IntArray, trace: Trace) -> Costs:
         """Costs of repaired genes with their trace."""
-        sums, peak = self._frame(genes, trace)
-        for number, table in enumerate(self._tables):
-            layer_sums, layer_peak = table.look_up(genes, trace)
-            sums += layer_sums
-            peak = np.maximum(peak, layer_peak)
-            if number:
-                crossing_sums, crossing_peak = self._crossing(genes, trace, number)
-                sums += crossing_sums
-                peak = np.maximum(peak, crossing_peak)
+        entry = self._entry(genes, trace)
+        sums, front = self._embedding(genes, entry)
+        parts = [self._position(genes, trace, entry), self._head(genes, trace)]
+        parts += [table.look_up(genes, trace) for table in self._tables]
+        parts += [self._crossing(genes, trace, number) for number in range(1, len(self._tables))]
+        behind = np.zeros_like(front)
+        for part_sums, part_peak in parts:
+            sums += part_sums
+            behind = np.maximum(behind, part_peak)
         spec = self.space.spec
         image = spec.channels * spec.image_size[0] * spec.image_size[1]
-        return Costs(sums[:, 0], sums[:, 1], peak + image, sums[:, 2:], self.feature_names)
+        return Costs(sums[:, 0], sums[:, 1], front, behind, image, sums[:, 2:], self.feature_names)
 
     def row(
         self, count: int, params: Count, kernels: Sequence[Kernel], labels: Sequence[str] = ()
     ) -> tuple[FloatArray, FloatArray]:
-        """Table rows ``(count, 2 + F)`` (params, MACs, features), and live peaks ``(count,)``."""
+        """Table rows ``(count, 2 + F)`` (params, MACs, features), and ``(count, 2)`` peaks."""
         names = self.feature_names
         rows = np.zeros((count, 2 + len(names)))
         rows[:, 0] = params
@@ -123,7 +141,9 @@ class SpaceCosts:
         for label in labels:
             rows[:, 2 + names.index(f"layers_{label}")] += 1
         rows[:, -1] = params
-        return rows, np.zeros(count) + peak_live(kernels)
+        peaks = np.zeros((count, 2))
+        peaks[:, 0], peaks[:, 1] = peak_live(kernels)
+        return rows, peaks
 
     def geometry_columns(self, nodes: IntArray) -> dict[str, IntArray]:
         """The geometry part of ``Sizes`` as columns."""
@@ -144,10 +164,10 @@ class SpaceCosts:
         column = self.space.layout.stage_start[number] + 1
         return np.array(self.space.spec.stages[number].width)[genes[:, column]]
 
-    def _frame(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
-        """Embedding, position and head: what every candidate has once."""
-        spec, cards = self.space.spec, self.space.cards
-        entry = Sizes(
+    def _entry(self, genes: IntArray, trace: Trace) -> Sizes:
+        """Sizes behind the embedding."""
+        spec = self.space.spec
+        return Sizes(
             width=self._width(genes, 0),
             patch=np.array(spec.patch_size)[genes[:, 0]],
             channels=spec.channels,
@@ -155,30 +175,33 @@ class SpaceCosts:
             image_w=spec.image_size[1],
             **self.geometry_columns(trace.start_B),
         )
-        sums, peak = self._head(genes, trace)
+
+    def _embedding(self, genes: IntArray, entry: Sizes) -> tuple[FloatArray, FloatArray]:
+        spec = self.space.spec
+        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
+        peak = np.zeros((len(genes), 2))
         for index, setting in enumerate(spec.embedding):
             rows = np.flatnonzero(genes[:, 1] == index)
-            card, sizes = cards.embedding[setting.op], _take(entry, rows)
+            card, sizes = self.space.cards.embedding[setting.op], _take(entry, rows)
             specs = (*card.parameters(setting), *special_specs(spec.special_tokens))
-            made, live = self.row(
-                len(rows), parameter_count(specs, sizes), card.kernels(sizes, setting)
-            )
-            sums[rows] += made
-            peak[rows] = np.maximum(peak[rows], live)
-        for index, setting in enumerate(spec.position):
+            params = parameter_count(specs, sizes)
+            sums[rows], peak[rows] = self.row(len(rows), params, card.kernels(sizes, setting))
+        return sums, peak
+
+    def _position(
+        self, genes: IntArray, trace: Trace, entry: Sizes
+    ) -> tuple[FloatArray, FloatArray]:
+        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
+        peak = np.zeros((len(genes), 2))
+        for index, setting in enumerate(self.space.spec.position):
             rows = np.flatnonzero(genes[:, 2] == index)
-            place = cards.position[setting.op]
-            sizes = _take(entry, rows)
-            if place.after_block >= 0:
-                behind = trace.after[0][rows, place.after_block]
+            card, sizes = self.space.cards.position[setting.op], _take(entry, rows)
+            if card.after_block >= 0:
+                behind = trace.after[0][rows, card.after_block]
                 sizes = sizes.but(**self.geometry_columns(behind))
-            made, live = self.row(
-                len(rows),
-                parameter_count(place.parameters(setting), sizes),
-                lifted(place.kernels(sizes, setting), stream(sizes)),
-            )
-            sums[rows] += made
-            peak[rows] = np.maximum(peak[rows], live)
+            params = parameter_count(card.parameters(setting), sizes)
+            kernels = lifted(card.kernels(sizes, setting), held(sizes))
+            sums[rows], peak[rows] = self.row(len(rows), params, kernels)
         return sums, peak
 
     def _head(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
@@ -202,7 +225,7 @@ class SpaceCosts:
             **self.geometry_columns(trace.entered[number]),
         )
         sums = np.zeros((len(genes), 2 + len(self.feature_names)))
-        peak = np.zeros(len(genes))
+        peak = np.zeros((len(genes), 2))
         column = self.space.layout.stage_start[number]
         for index, setting in enumerate(spec.stages[number].transition):
             rows = np.flatnonzero(genes[:, column] == index)
@@ -231,13 +254,13 @@ class _LayerTable:
         )
         self.index = np.full(int(np.prod(self.dims)), DEAD, dtype=np.int64)
         self.rows = np.zeros((1, 2 + len(owner.feature_names)))  # row 0: an absent layer
-        self.peaks = np.zeros(1)
+        self.peaks = np.zeros((1, 2))
 
     def look_up(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
         """Sums over the stage's layers, and the largest of their peaks."""
         layout, before = self.owner.space.layout, trace.before[self.number]
         width = genes[:, layout.stage_start[self.number] + 1]
-        sums, peak = np.zeros((len(genes), self.rows.shape[1])), np.zeros(len(genes))
+        sums, peak = np.zeros((len(genes), self.rows.shape[1])), np.zeros((len(genes), 2))
         for layer in range(before.shape[1]):
             start = layout.layer_start(self.number, layer)
             attention, heads, ratio, reduction = genes[:, start : start + 4].T
@@ -258,7 +281,7 @@ class _LayerTable:
             return
         columns = np.stack(np.unravel_index(missing, self.dims), axis=1)
         rows = np.zeros((len(missing), self.rows.shape[1]))
-        peaks = np.zeros(len(missing))
+        peaks = np.zeros((len(missing), 2))
         letters = columns[:, 2] * self.dims[5] + columns[:, 5]
         for letter in np.unique(letters):
             group = np.flatnonzero(letters == letter)
@@ -287,20 +310,24 @@ class _LayerTable:
         )
         behind = automaton.steps[self.number][node, attention, reduction]
         after = before.but(**owner.geometry_columns(behind))
-        mixing = after if reducer.hook == "before_attention" else before
-        mlp = before if reducer.hook == "between_blocks" else after
-        reduces = reducer_setting.op != "none"
         special = owner.space.spec.special_tokens
-        wants = reducer.score(mixer.gives_scores(special)) if reduces else None
-        kernels = [
-            *attention_section(mixer, mixer_setting, wants, before, mixing),
-            *(reduction_section(reducer, reducer_setting, wants, before, after) if reduces else ()),
-            *mlp_section(before, mlp),
-        ]
+        reduces = reducer_setting.op != "none"
+        layer = LayerChoice(
+            mixer=mixer,
+            mixing_setting=mixer_setting,
+            reducer=reducer,
+            reducing_setting=reducer_setting,
+            wants=reducer.score(mixer.gives_scores(special)) if reduces else None,
+            before=before,
+            mixing=after if reducer.hook == "before_attention" else before,
+            mlp=before if reducer.hook == "between_blocks" else after,
+            after=after,
+        )
+        kernels = [*attention_section(layer), *reduction_section(layer), *mlp_section(layer)]
         params = (
-            parameter_count(mixer.specs(mixer_setting), mixing)
+            parameter_count(mixer.specs(mixer_setting), layer.mixing)
             + parameter_count(reducer.parameters(reducer_setting), after)
-            + parameter_count(mlp_specs(), mlp)
+            + parameter_count(mlp_specs(), layer.mlp)
         )
         labels = (str(mixer_setting), str(reducer_setting))
         return owner.row(len(columns), params, kernels, labels)

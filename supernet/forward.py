@@ -142,6 +142,7 @@ def run_block(
         del mixed_BND
     if reduces and hook == "after_attention":
         state = block.reduction.forward(state, score, weights(block.reduction_part), setting)
+        score = None  # the MLP behind it needs the memory
     state = _mlp(state, weights(block.mlp_part), norm_eps)
     if reduces and hook == "between_blocks":
         state = block.reduction.forward(state, score, weights(block.reduction_part), setting)

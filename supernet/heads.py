@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from search_spaces.workload import Count, Kernel, Sizes, elementwise, product
+from search_spaces.workload import Count, Kernel, Sizes, beside, elementwise, product
 
 
 def split_heads(x_BNI: Tensor, head_dim: int) -> Tensor:
@@ -71,8 +71,10 @@ def score_kernels(sizes: Sizes, wants: str | None, *, live: Count) -> list[Kerne
         return [elementwise("reduce", n * sizes.inner + n * sizes.head_dim, live=live)]
     queries = 1 if wants == "class" else n
     maps = heads * queries * n
-    copied = (queries + n) * sizes.inner  # batched products read heads as contiguous matrices
+    # Batched products read heads as contiguous matrices; those of a single image are.
+    copied = (queries + n) * sizes.inner
+    logits = product(queries, n, sizes.head_dim, repeat=heads, live=live + maps + copied)
     return [
-        product(queries, n, sizes.head_dim, repeat=heads, live=live + maps + copied),
+        *beside(-copied, [logits]),
         elementwise("softmax", 4 * maps, live=live + 2 * maps),
     ]

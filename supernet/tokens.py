@@ -74,8 +74,10 @@ class TokenState:
 
 
 def to_map(x_BND: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Tokens in raster order ``(B, H·W, D)`` as a map ``(B, D, H, W)``."""
-    return x_BND.transpose(1, 2).reshape(x_BND.shape[0], x_BND.shape[2], *grid)
+    """Tokens in raster order ``(B, H·W, D)`` as a map ``(B, D, H, W)``, channels last in memory."""
+    # Split before transposed: else the strides of a single image do not say "channels last", and
+    # a convolution copies it twice.
+    return x_BND.reshape(x_BND.shape[0], *grid, x_BND.shape[2]).permute(0, 3, 1, 2)
 
 
 def with_special(state: TokenState, patches_BND: Tensor) -> Tensor:

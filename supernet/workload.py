@@ -13,6 +13,7 @@ from functools import lru_cache
 from search_spaces.architecture import Architecture, OpSetting
 from search_spaces.card import AttentionCard, ParameterSpec, ReductionCard
 from search_spaces.workload import Count, Kernel, Sizes, elementwise, linear, peak_live, total
+from supernet.heads import score_size
 from supernet.network import ResolvedBlock, ResolvedNetwork, resolve
 
 BYTES_FP32 = 4
@@ -69,9 +70,17 @@ class Workload:
         return tuple(kernel for layer in self.layers for kernel in layer.kernels)
 
     def peak_activation_mb(self, batch: int = 1) -> float:
-        """Largest live activations of one fp32 forward pass, the input included, in 10^6 bytes."""
-        peak = int(peak_live(self.kernels))
-        return batch * (self.input_elements + peak) * BYTES_FP32 / MB
+        """Largest live activations of one fp32 forward pass, the input included, in 10^6 bytes.
+
+        It states what torch's allocator hands out in eager mode on one thread of a processor: a
+        tensor lives until nothing names it, and the block's input is named by the caller until
+        the block is done. For batches see ``peak_live``, applied to the embedding, whose
+        reordered kernel is large beside a small image, and to what is behind it.
+        """
+        behind = [kernel for layer in self.layers[1:] for kernel in layer.kernels]
+        peaks = [peak_live(self.layers[0].kernels), peak_live(behind)]
+        most = max(int(first) + (batch - 1) * int(further) for first, further in peaks)
+        return (batch * self.input_elements + most) * BYTES_FP32 / MB
 
     def peak_memory_mb(self, batch: int = 1) -> float:
         """Weights and largest live activations of one fp32 forward pass, in 10^6 bytes."""
@@ -124,50 +133,95 @@ def stage_input(entry: Sizes) -> Count:
     return (entry.grid_in_h * entry.grid_in_w + entry.special) * entry.width_in
 
 
-def attention_section(
-    card: AttentionCard, setting: OpSetting, wants: str | None, before: Sizes, mixing: Sizes
-) -> list[Kernel]:
-    """Norm, attention and residual sum. The caller still holds the block's input."""
-    if card.identity:
+def held(sizes: Sizes) -> Count:
+    """Elements of a token state: the residual stream, and tokens' sizes behind merges."""
+    return sizes.all_tokens * (sizes.width + sizes.merged)
+
+
+def norm(sizes: Sizes) -> Kernel:
+    """A layer norm; it also makes a mean and a deviation per token."""
+    x = stream(sizes)
+    return elementwise("norm", 2 * x, weights=2 * sizes.width, live=x + 2 * sizes.all_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerChoice:
+    """What one layer consists of, and the sizes along it (ints, or columns).
+
+    Attributes:
+        mixer, mixing_setting: the attention.
+        reducer, reducing_setting: the token reduction.
+        wants: the score that the reduction is handed, or None.
+        before, mixing, mlp, after: sizes in front of the layer, at its attention, at its MLP and
+            behind it.
+    """
+
+    mixer: AttentionCard
+    mixing_setting: OpSetting
+    reducer: ReductionCard
+    reducing_setting: OpSetting
+    wants: str | None
+    before: Sizes
+    mixing: Sizes
+    mlp: Sizes
+    after: Sizes
+
+    @property
+    def reduces_at(self) -> str | None:
+        """The hook of its reduction; None if it has none."""
+        return None if self.reducing_setting.op == "none" else self.reducer.hook
+
+
+def attention_section(layer: LayerChoice) -> list[Kernel]:
+    """Norm, attention and residual sum. The caller still holds the layer's input."""
+    if layer.mixer.identity:
         return []
-    x = stream(mixing)
+    x = stream(layer.mixing)
     kernels = [
-        elementwise("norm", 2 * x, weights=2 * mixing.width, live=x),
-        *card.kernels(mixing, setting, wants),
-        elementwise("add", 3 * x, live=2 * x),
+        norm(layer.mixing),
+        *layer.mixer.kernels(layer.mixing, layer.mixing_setting, layer.wants),
+        elementwise("add", 3 * x, live=2 * x + score_size(layer.mixing, layer.wants)),
     ]
-    return lifted(kernels, stream(before))
+    reduced = held(layer.mixing) if layer.reduces_at == "before_attention" else 0
+    return lifted(kernels, held(layer.before) + reduced)
 
 
-def reduction_section(
-    card: ReductionCard, setting: OpSetting, score: str | None, before: Sizes, after: Sizes
-) -> list[Kernel]:
-    """The token reduction; the block's input and the stream it reduces are alive."""
-    return lifted(card.kernels(before, after, setting, score), stream(before) * 2)
+def reduction_section(layer: LayerChoice) -> list[Kernel]:
+    """The token reduction. Alive are the layer's input, and what attention or MLP made of it."""
+    if layer.reduces_at is None:
+        return []
+    kernels = layer.reducer.kernels(layer.before, layer.after, layer.reducing_setting, layer.wants)
+    changed = layer.reduces_at == "between_blocks" or (
+        layer.reduces_at == "after_attention" and not layer.mixer.identity
+    )
+    return lifted(kernels, held(layer.before) * (2 if changed else 1))
 
 
-def mlp_section(before: Sizes, mlp: Sizes) -> list[Kernel]:
-    """Norm, MLP and residual sum. The caller still holds the block's input."""
+def mlp_section(layer: LayerChoice) -> list[Kernel]:
+    """Norm, MLP and residual sum. The caller still holds the layer's input."""
+    mlp = layer.mlp
     x, n, hidden = stream(mlp), mlp.all_tokens, mlp.hidden
     kernels = [
-        elementwise("norm", 2 * x, weights=2 * mlp.width, live=x),
+        norm(mlp),
         linear(n, mlp.width, hidden, live=x + n * hidden),
         elementwise("gelu", 2 * n * hidden, live=2 * n * hidden),
         linear(n, hidden, mlp.width, live=n * hidden + x),
         elementwise("add", 3 * x, live=2 * x),
     ]
-    return lifted(kernels, stream(before) + x)
+    reduced = layer.reduces_at in ("before_attention", "after_attention")
+    changed = reduced or not layer.mixer.identity
+    return lifted(kernels, held(layer.before) + (held(mlp) if changed else 0))
 
 
 def head_section(last: Sizes, num_classes: int) -> list[Kernel]:
     """Final norm, pooling, classifier."""
     x = stream(last)
     kernels = [
-        elementwise("norm", 2 * x, weights=2 * last.width, live=x),
-        elementwise("reduce", x + last.width, live=x + last.width),
-        linear(1, last.width, num_classes, live=x + last.width),
+        norm(last),
+        elementwise("reduce", x + last.width, live=x + last.merged * x + last.width),
+        linear(1, last.width, num_classes, live=x + last.width + num_classes),
     ]
-    return lifted(kernels, x)
+    return lifted(kernels, held(last))
 
 
 def parameter_count(specs: Sequence[ParameterSpec], sizes: Sizes) -> Count:
@@ -218,29 +272,34 @@ def _front(network: ResolvedNetwork) -> list[LayerWork]:
 
 def _position_layer(network: ResolvedNetwork) -> LayerWork:
     part, setting = network.position_part, network.architecture.position
-    kernels = lifted(network.position.card.kernels(part.sizes, setting), stream(part.sizes))
+    kernels = lifted(network.position.card.kernels(part.sizes, setting), held(part.sizes))
     return _layer(part.path, str(setting), part.sizes, part.specs, kernels)
 
 
 def _block_layers(block: ResolvedBlock) -> list[LayerWork]:
     value, path = block.block, block.attention_part.path.rsplit(".", 1)[0]
-    wants = block.wants if value.reduction.op != "none" else None
+    layer = LayerChoice(
+        mixer=block.attention.card,
+        mixing_setting=value.attention,
+        reducer=block.reduction.card,
+        reducing_setting=value.reduction,
+        wants=block.wants if value.reduction.op != "none" else None,
+        before=block.before,
+        mixing=block.mixing,
+        mlp=block.mlp,
+        after=block.after,
+    )
     attention = _layer(
         f"{path}.attention",
         str(value.attention),
         block.mixing,
         block.attention_part.specs,
-        attention_section(block.attention.card, value.attention, wants, block.before, block.mixing),
+        attention_section(layer),
     )
-    mlp = _layer(
-        f"{path}.mlp", "mlp", block.mlp, block.mlp_part.specs, mlp_section(block.before, block.mlp)
-    )
-    if value.reduction.op == "none":
+    mlp = _layer(f"{path}.mlp", "mlp", block.mlp, block.mlp_part.specs, mlp_section(layer))
+    if layer.reduces_at is None:
         return [attention, mlp]
-    part = block.reduction_part
-    kernels = reduction_section(
-        block.reduction.card, value.reduction, wants, block.before, block.after
-    )
+    part, kernels = block.reduction_part, reduction_section(layer)
     reduction = replace(
         _layer(part.path, str(value.reduction), block.before, (), kernels, block.after),
         params=int(parameter_count(part.specs, part.sizes)),
@@ -250,7 +309,7 @@ def _block_layers(block: ResolvedBlock) -> list[LayerWork]:
         "after_attention": [attention, reduction, mlp],
         "between_blocks": [attention, mlp, reduction],
     }
-    return places[block.reduction.card.hook]
+    return places[layer.reduces_at]
 
 
 def _head_layer(network: ResolvedNetwork) -> LayerWork:

@@ -62,7 +62,8 @@ def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:
     Counted are the input and everything torch's allocator hands out during the pass, from which
     what is freed again is subtracted at once. Memory that existed before (weights, other
     tensors) is not counted, nor is its release. Scratch space inside a matrix product, which
-    does not come from torch's allocator, is invisible.
+    does not come from torch's allocator, is invisible. It runs on one thread, as each more would
+    have blocks of its own, and the number would depend on the machine.
 
     Args:
         model: maps images to logits; run in eval mode.
@@ -74,7 +75,8 @@ def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:
     # Otherwise the profiler's library prints about the GPUs it looks for.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     model.eval()
-    collecting = gc.isenabled()
+    collecting, threads = gc.isenabled(), torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.inference_mode():
         model(example)  # buffers that are created once, on first use, are not the pass's own
         gc.disable()  # garbage of before must not be freed in the middle
@@ -83,6 +85,7 @@ def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:
             with profiler.profile(profile_memory=True, use_kineto=True) as profile:
                 logits = model(example)
         finally:
+            torch.set_num_threads(threads)
             if collecting:
                 gc.enable()
     del logits

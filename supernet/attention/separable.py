@@ -28,15 +28,16 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
 def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel]:
     n, inner, width = sizes.all_tokens, sizes.inner, sizes.width
     y, made = n * width, n * inner
+    held = (2 + sizes.merged) * n  # logits, their softmax, and log sizes behind merges
     return [
         linear(n, width, 1, live=y + n),
-        elementwise("softmax", 2 * n, live=y + 2 * n),
-        linear(n, width, inner, live=y + n + made),
-        product(1, inner, n, live=y + n + made + inner),
-        linear(n, width, inner, live=y + n + made + inner),
-        elementwise("relu", 2 * made, live=y + n + 2 * made + inner),
-        elementwise("multiply", 2 * made, live=y + n + 2 * made + inner),
-        linear(n, inner, width, live=2 * y + n + made),
+        elementwise("softmax", 2 * n, live=y + held),
+        linear(n, width, inner, live=y + held + made),
+        product(1, inner, n, live=y + held + made + inner),
+        linear(n, width, inner, live=y + held + made + inner),
+        elementwise("relu", 2 * made, live=held + made + inner),
+        elementwise("multiply", 2 * made, live=held + 2 * made + inner),
+        linear(n, inner, width, live=y + held + made + inner),
     ]
 
 
@@ -72,6 +73,9 @@ class Separable(Attention):
             logits_B1N = logits_B1N + bias_B11N[:, 0]
         share_B1N = logits_B1N.softmax(dim=-1)
         context_B1I = share_B1N @ F.linear(y_BND, w["k_weight"], w["k_bias"])
-        gate_BNI = F.linear(y_BND, w["v_weight"], w["v_bias"]).relu() * context_B1I
+        value_BNI = F.linear(y_BND, w["v_weight"], w["v_bias"]).relu_()
+        del y_BND
+        gate_BNI = value_BNI * context_B1I
+        del value_BNI
         score = share_B1N[:, 0, state.special :] if wants == "context" else None
         return F.linear(gate_BNI, w["o_weight"], w["o_bias"]), score

@@ -21,15 +21,13 @@ from supernet.tokens import TokenState
 
 def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel]:
     n, inner, width = sizes.all_tokens, sizes.inner, sizes.width
-    y = n * width
+    y, made, bias = n * width, n * inner, sizes.merged * n
     return [
-        *(linear(n, width, inner, live=y + (i + 1) * n * inner) for i in range(3)),
+        *(linear(n, width, inner, live=y + (i + 1) * made) for i in range(3)),
         elementwise("size_bias", sizes.merged * n),
-        attention_kernel(
-            sizes.heads, n, n, sizes.head_dim, live=y + 4 * n * inner + n * sizes.heads
-        ),
-        *score_kernels(sizes, wants, live=y + 4 * n * inner),
-        linear(n, inner, width, live=2 * y + n * inner + score_size(sizes, wants)),
+        attention_kernel(sizes.heads, n, n, sizes.head_dim, live=4 * made + bias),
+        *score_kernels(sizes, wants, live=4 * made + bias),
+        linear(n, inner, width, live=y + made + bias + score_size(sizes, wants)),
     ]
 
 
@@ -60,6 +58,7 @@ class Softmax(Attention):
         q_BHND = split_heads(F.linear(y_BND, w["q_weight"], w["q_bias"]), sizes.head_dim)
         k_BHND = split_heads(F.linear(y_BND, w["k_weight"], w["k_bias"]), sizes.head_dim)
         v_BHND = split_heads(F.linear(y_BND, w["v_weight"], w["v_bias"]), sizes.head_dim)
+        del y_BND  # nothing reads it any more, and attention is where most is alive
         bias_B11N = state.key_bias_B11N()
         mixed_BHND = F.scaled_dot_product_attention(q_BHND, k_BHND, v_BHND, attn_mask=bias_B11N)
         score = attention_score(wants, q_BHND, k_BHND, bias_B11N, state.special)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from search_spaces.architecture import OpSetting
 from search_spaces.card import AttentionCard, Geometry, ParameterSpec
-from search_spaces.workload import Kernel, Sizes, elementwise, linear, only
+from search_spaces.workload import Kernel, Sizes, beside, elementwise, linear, only
 from search_spaces.workload import attention as attention_kernel
 from supernet.attention import ATTENTIONS
 from supernet.heads import attention_score, score_kernels, score_size
@@ -43,29 +43,33 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
     made, cut = n * sizes.inner, sizes.tokens * sizes.inner
     # Queries, keys and values outlive their windows only where something else reads them.
     kept = made * (np.minimum(sizes.special, 1) if wants is None else 1)
+    # One window over the whole grid is only another view; smaller ones are copies.
+    whole = sizes.tokens == area
+    each, copied = np.where(whole, made, cut + kept), np.where(whole, 0, cut)
     pairs = sizes.heads * area * area
-    held = n * width + pairs
+    held = n * width
     mixed = held + 3 * kept + cut
-    return [
+    kernels = [
         elementwise("gather", 2 * pairs, weights=pairs, live=held),
-        *(linear(n, width, sizes.inner, live=held + i * (cut + kept) + made) for i in range(3)),
-        elementwise("gather", 6 * cut, live=held + 3 * cut + 2 * kept + made),
+        *(linear(n, width, sizes.inner, live=held + i * each + made) for i in range(3)),
+        elementwise("gather", 6 * cut, live=held + 2 * each + made + copied),
         attention_kernel(
             sizes.heads,
             area,
             area,
             sizes.head_dim,
             repeat=sizes.tokens // area,
-            live=mixed + 3 * cut + sizes.tokens * sizes.heads,
+            live=held + 3 * each + cut,
         ),
-        elementwise("gather", 2 * cut, live=mixed + cut),
+        elementwise("gather", 2 * cut, live=mixed + copied),
         *only(
             sizes.special,
             attention_kernel(sizes.heads, sizes.special, n, sizes.head_dim, live=mixed + made),
         ),
         *score_kernels(sizes, wants, live=mixed),
-        linear(n, sizes.inner, width, live=2 * n * width + made + score_size(sizes, wants)),
     ]
+    output = linear(n, sizes.inner, width, live=2 * n * width + made + score_size(sizes, wants))
+    return [*beside(pairs, kernels), output]  # the bias serves all images at once
 
 
 @ATTENTIONS.register

@@ -7,6 +7,7 @@ of the original one.
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,15 +34,22 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
 
 
 def _kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
-    pixels = sizes.tokens * sizes.patch * sizes.patch * sizes.channels
+    area, width = sizes.patch * sizes.patch, sizes.width
+    pixels = sizes.tokens * area * sizes.channels
+    pads = (sizes.image_h % sizes.patch + sizes.image_w % sizes.patch) > 0
+    # The map and its tokens in order hold the most, unless the kernel, which is reordered, is
+    # larger than these tokens.
+    stream = sizes.all_tokens * width
+    reordered = np.maximum(area * sizes.channels * width - stream, 0)
     return [
         conv(
             sizes.tokens,
-            sizes.patch * sizes.patch,
-            sizes.width,
+            area,
+            width,
             sizes.channels,
             read=pixels,
-            live=2 * sizes.tokens * sizes.width,
+            live=sizes.tokens * width + stream + pads * pixels,
+            scratch=reordered,
         )
     ]
 

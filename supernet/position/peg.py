@@ -5,6 +5,7 @@ The zero padding is what tells tokens where they are, so one set of weights serv
 
 from __future__ import annotations
 
+import numpy as np
 from torch.nn import functional as F
 
 from search_spaces.architecture import OpSetting
@@ -23,8 +24,10 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
 
 
 def _kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
-    map_size = sizes.tokens * sizes.width
-    return [conv(sizes.tokens, 9, sizes.width, read=map_size, live=2 * map_size)]
+    made, stream = sizes.tokens * sizes.width, sizes.all_tokens * sizes.width
+    # The sum behind it holds the most, unless the kernel, which is reordered, is larger.
+    reordered = np.maximum(9 * sizes.width - stream, 0)
+    return [conv(sizes.tokens, 9, sizes.width, read=made, live=made + stream, scratch=reordered)]
 
 
 @POSITIONS.register
@@ -47,4 +50,6 @@ class Peg(Position):
         patches = state.patches_BND
         map_BDHW = to_map(patches, state.grid)
         made_BDHW = F.conv2d(map_BDHW, w["weight"], w["bias"], padding=1, groups=patches.shape[-1])
-        return state.but(x_BND=with_special(state, patches + made_BDHW.flatten(2).transpose(1, 2)))
+        patches = patches + made_BDHW.flatten(2).transpose(1, 2)
+        del made_BDHW
+        return state.but(x_BND=with_special(state, patches))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from search_spaces.architecture import OpSetting
 from search_spaces.card import ParameterSpec, PositionCard
-from search_spaces.workload import Kernel, Sizes, elementwise
+from search_spaces.workload import Kernel, Sizes, beside, elementwise
 from supernet.operators import Position, Weights
 from supernet.position import POSITIONS
 from supernet.tokens import TokenState
@@ -26,7 +27,8 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
 
 def _kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
     size = sizes.all_tokens * sizes.width
-    return [elementwise("add", 2 * size, weights=size, live=2 * size)]
+    joined = size * np.minimum(sizes.special, 1)  # the rows of special tokens, put in front
+    return beside(joined, [elementwise("add", 2 * size, weights=size, live=size)])
 
 
 @POSITIONS.register

@@ -63,7 +63,9 @@ def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None)
         product(even * merging, odd * merging, metric, live=given + 2 * held + pairs),
         elementwise("sort", pairs + n * merging, live=given + held + pairs + 4 * n),
         product(odd * merging, row, r, live=given + (n + odd + r) * row + odd * r + 4 * n),
-        elementwise("gather", 2 * m * width * merging, live=given + (2 * n + odd + m) * row),
+        elementwise(
+            "gather", 2 * m * width * merging, live=given + (2 * n + odd + m) * row + 8 * n
+        ),
     ]
 
 
@@ -105,7 +107,8 @@ def merge(x_BnD: Tensor, size_Bn1: Tensor, matching: Matching) -> tuple[Tensor, 
     kept = matching.kept_Bm
     odd_first = even_BaE.shape[1]
     sum_BmE = take_rows(torch.cat([even_BaE, odd_BbE], dim=1), kept // 2 + kept % 2 * odd_first)
-    return sum_BmE[..., :-1] / sum_BmE[..., -1:], sum_BmE[..., -1:]
+    size_Bm1 = sum_BmE[..., -1:].contiguous()  # a view would keep all the sums alive
+    return sum_BmE[..., :-1] / size_Bm1, size_Bm1
 
 
 def _joins(matching: Matching, odd_BbE: Tensor) -> Tensor:
