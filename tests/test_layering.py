@@ -99,6 +99,11 @@ def test_the_configuration_is_declared_without_anything_heavy():
     assert _loaded_after("import nas.config, nas.config.schema, nas.hardware.profile") == set()
 
 
+def test_what_only_reads_runs_needs_no_torch():
+    readers = "nas.front, nas.run_folder, nas.evaluation, nas.config.store, search_spaces.space"
+    assert _loaded_after(f"import {readers}") == set()
+
+
 def test_package_inits_import_nothing_heavy():
     packages = sorted(
         ".".join(path.parent.relative_to(ROOT).parts)
