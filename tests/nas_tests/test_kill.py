@@ -18,6 +18,7 @@ import pytest
 
 from nas.cli import main
 from supernet.training.checkpoint import load_checkpoint, weights_hash
+from supernet.training.loop import Trainer
 from tests.nas_tests.tiny_run import command, lines, results, trials
 
 SEED = int(os.environ.get("FORMFINDER_KILL_SEED", random.SystemRandom().randrange(10**6)))
@@ -139,30 +140,62 @@ def straight(tmp_path_factory):
     return folder
 
 
-def test_training_that_was_killed_and_interrupted_ends_alike(tmp_path, straight, plugins):
+def killed(folder, plugins, draw, cwd):
+    """Train and kill -9 in a step of the first two epochs; how many epochs were finished."""
+    step = draw.randrange(2 * STEPS)  # perhaps before there is any checkpoint
+    code, _ = stopped(train_words(folder), plugins, "step", step, signal.SIGKILL, cwd)
+    assert code == -signal.SIGKILL
+    assert (folder / "supernet.safetensors").exists() == (step >= STEPS)
+    return step // STEPS
+
+
+def same_as(straight, folder):
+    """Whether both folders hold the same training, to the last bit."""
+    assert state(folder) == state(straight)
+    assert [line["epoch"] for line in lines(folder / "training.jsonl")] == [1, 2, 3]
+    return {path.name for path in folder.iterdir()} == {path.name for path in straight.iterdir()}
+
+
+def test_training_that_was_killed_ends_alike(tmp_path, straight, plugins):
+    sys.stdout.write(f"FORMFINDER_KILL_SEED={SEED}\n")
+    folder = tmp_path / "runs" / "killed"
+    killed(folder, plugins, random.Random(SEED), tmp_path)
+    assert main(train_words(folder)) == 0
+    assert same_as(straight, folder)
+
+
+def test_ctrl_c_says_how_to_go_on_and_ends_alike(tmp_path, straight, monkeypatch, capsys):
+    folder = tmp_path / "runs" / "stopped"
+    step = Trainer._step
+
+    def interrupting(self, number, *arguments):
+        step(self, number, *arguments)
+        if number == STEPS + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupting)
+        assert main(train_words(folder)) == 130
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert errors.startswith("formfinder: stopped; the same command continues: formfinder train ")
+    assert main(train_words(folder)) == 0
+    assert same_as(straight, folder)
+
+
+@pytest.mark.slow
+def test_training_that_was_killed_and_then_interrupted_ends_alike(tmp_path, straight, plugins):
     sys.stdout.write(f"FORMFINDER_KILL_SEED={SEED}\n")
     draw = random.Random(SEED)
     folder = tmp_path / "runs" / "killed"
-    words = train_words(folder)
-
-    # In a step of the first two epochs; perhaps before there is any checkpoint.
-    step = draw.randrange(2 * STEPS)
-    code, _ = stopped(words, plugins, "step", step, signal.SIGKILL, tmp_path)
-    assert code == -signal.SIGKILL
-    begun = step // STEPS
-    assert (folder / "supernet.safetensors").exists() == (begun > 0)
-
-    # Ctrl-C in a later one.
+    begun = killed(folder, plugins, draw, tmp_path)
     last = draw.randrange(begun * STEPS, EPOCHS * STEPS)
-    code, errors = stopped(words, plugins, "step", last, signal.SIGINT, tmp_path)
+    code, errors = stopped(train_words(folder), plugins, "step", last, signal.SIGINT, tmp_path)
     assert code == 130
     assert errors.count("\n") == 1
     assert errors.startswith("formfinder: stopped; the same command continues: formfinder train ")
-
-    assert main(words) == 0
-    assert state(folder) == state(straight)
-    assert [line["epoch"] for line in lines(folder / "training.jsonl")] == [1, 2, 3]
-    assert {path.name for path in folder.iterdir()} == {path.name for path in straight.iterdir()}
+    assert main(train_words(folder)) == 0
+    assert same_as(straight, folder)
 
 
 @pytest.mark.slow
@@ -173,8 +206,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, st
     assert code == -signal.SIGKILL
     assert load_checkpoint(folder / "supernet.safetensors").data["epoch"] == 1
     assert main(words) == 0
-    assert state(folder) == state(straight)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in straight.iterdir()}
+    assert same_as(straight, folder)
 
 
 @pytest.mark.slow

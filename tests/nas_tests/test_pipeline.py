@@ -344,8 +344,6 @@ def test_another_profile_is_searched_with_the_same_weights_and_accuracies(finish
     assert after == before
     assert trials(other) == 16
     assert nas.load_model(other / "best.json") is not None
-    assert main(words) == 0
-    assert lines(source / "evaluations.jsonl") == rows
 
 
 def test_the_run_folder_is_read_without_torch(finished):
