@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from hydra import compose, initialize_config_module
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
 from omegaconf import OmegaConf
 
 from search_spaces.space import SearchSpace
 from supernet.operators import all_cards
 
-AUTOFORMER_T = {
+AUTOFORMER_T: dict[str, Any] = {
     "image_size": [224, 224],
     "channels": 3,
     "head_dim": 64,
@@ -25,21 +28,21 @@ AUTOFORMER_T = {
         }
     ],
 }
+"""The choices of AutoFormer's tiny supernet, without its relative positions."""
 
 
 def digits() -> SearchSpace:
-    """The default space."""
-    from nas.cli_compose import register_groups
-
-    register_groups()
-    with initialize_config_module("conf", version_base="1.3"):
-        config = OmegaConf.to_container(compose("config"), resolve=True)
-    return SearchSpace(config["space"], all_cards())  # type: ignore[index, call-overload]
+    """The default space, on its one-channel images of 16 px."""
+    text = (resources.files("conf") / "space" / "digits.yaml").read_text(encoding="utf-8")
+    config = OmegaConf.create({"data": {"image_size": 16, "channels": 1}})
+    config["space"] = OmegaConf.create(text)
+    data: Any = OmegaConf.to_container(config, resolve=True)
+    return SearchSpace(data["space"], all_cards())
 
 
 def autoformer_t() -> SearchSpace:
-    """AutoFormer-T's sizes at 224 px, softmax attention, a position table."""
+    """Networks of AutoFormer-T's sizes at 224 px, softmax attention only."""
     return SearchSpace(AUTOFORMER_T, all_cards())
 
 
-SPACES = {"digits": digits, "autoformer_t": autoformer_t}
+SPACES: dict[str, Callable[[], SearchSpace]] = {"digits": digits, "autoformer_t": autoformer_t}

@@ -70,29 +70,29 @@ class Plan:
             else:
                 self._resampled.append(_Entry(*place, source.cut))
         self._cuts = [entry.cut for entry in self._sliced]
+        self._places = [(entry.group, entry.master) for entry in self._sliced]
+        self._places += [(entry.group, entry.master) for entry in self._whole]
         self._kept: dict[str, Weights] = {}
         self._kept_of: list[int] = []
 
     def weights(self) -> Mapping[str, Weights]:
         """The member's parameters by part, as views of the masters wherever they can be."""
-        masters = [entry.tensor() for entry in self._sliced]
         if torch.is_grad_enabled():
+            masters = [entry.tensor() for entry in self._sliced]
             weights = self._arrange(_Slicing.apply(self._cuts, *masters))
         else:
-            weights = self._views(masters)
+            weights = self._views()
         for entry in self._resampled:
             made = entry.cut(entry.tensor())
             weights[entry.path] = {**weights[entry.path], entry.name: made}
         return weights
 
-    def _views(self, masters: Sequence[Tensor]) -> dict[str, Weights]:
+    def _views(self) -> dict[str, Weights]:
         """The slices without gradient: those of the last call, if they still show the masters."""
         # A kept view keeps its storage alive, so an equal address is the same storage.
-        shown = [master.data_ptr() for master in masters]
-        shown += [entry.tensor().data_ptr() for entry in self._whole]
+        shown = [group[master].data_ptr() for group, master in self._places]
         if shown != self._kept_of:
-            pairs = zip(self._cuts, masters, strict=True)
-            self._kept = self._arrange(cut(master) for cut, master in pairs)
+            self._kept = self._arrange(entry.cut(entry.tensor()) for entry in self._sliced)
             self._kept_of = shown
         return dict(self._kept)
 
