@@ -156,6 +156,7 @@ def same_as(straight, folder):
     return {path.name for path in folder.iterdir()} == {path.name for path in straight.iterdir()}
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_ends_alike(tmp_path, straight, plugins):
     sys.stdout.write(f"FORMFINDER_KILL_SEED={SEED}\n")
     folder = tmp_path / "runs" / "killed"
