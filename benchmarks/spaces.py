@@ -31,13 +31,33 @@ AUTOFORMER_T: dict[str, Any] = {
 """The choices of AutoFormer's tiny supernet, without its relative positions."""
 
 
-def digits() -> SearchSpace:
-    """The default space, on its one-channel images of 16 px."""
+def _digits_data(**changes: Any) -> dict[str, Any]:
+    """The default space's content for one-channel images of 16 px; ``changes`` go to its stage."""
     text = (resources.files("conf") / "space" / "digits.yaml").read_text(encoding="utf-8")
     config = OmegaConf.create({"data": {"image_size": 16, "channels": 1}})
     config["space"] = OmegaConf.create(text)
     data: Any = OmegaConf.to_container(config, resolve=True)
-    return SearchSpace(data["space"], all_cards())
+    data["space"]["stages"][0] |= changes
+    return dict(data["space"])
+
+
+def digits() -> SearchSpace:
+    """The default space."""
+    return SearchSpace(_digits_data(), all_cards())
+
+
+def colour_32() -> SearchSpace:
+    """The default operators at 32 px in colour, twice as wide."""
+    data = _digits_data(width=[64, 96, 128], depth=[3, 4, 5, 6], heads=[2, 3, 4])
+    data |= {"image_size": [32, 32], "channels": 3, "patch_size": [2, 4], "head_dim": 32}
+    return SearchSpace(data, all_cards())
+
+
+def colour_224() -> SearchSpace:
+    """The default operators at 224 px, wide and shallow."""
+    data = _digits_data(width=[192, 240], depth=[2, 3, 4], heads=[3, 4], mlp_ratio=[2, 4])
+    data |= {"image_size": [224, 224], "channels": 3, "patch_size": [16], "head_dim": 64}
+    return SearchSpace(data, all_cards())
 
 
 def autoformer_t() -> SearchSpace:
