@@ -6,7 +6,6 @@ one write under a file lock, and whatever a killed writer left half-done is cut 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas.appending import append, cut_to_last_newline
 from search_spaces.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -154,41 +154,6 @@ class EvaluationStore:
         problem = f"{self.path}:{self._line}: {what}; skipped"
         self.problems.append(problem)
         _log.warning(problem)
-
-
-def cut_to_last_newline(descriptor: int) -> int:
-    """Cut off a last line that was never finished; appending to it would spoil two records.
-
-    Returns:
-        How many bytes were cut.
-    """
-    size = end = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - 4096)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
-    return size - end
-
-
-def append(descriptor: int, data: bytes) -> None:
-    """Write ``data`` whole or not at all, at the end.
-
-    Raises:
-        OSError: it did not fit; what was written of it has been cut off again.
-    """
-    before = os.fstat(descriptor).st_size
-    try:
-        written = os.write(descriptor, data)
-        if written < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError:
-        os.ftruncate(descriptor, before)
-        raise
 
 
 @contextmanager

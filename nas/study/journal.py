@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from nas.evaluation import append, cut_to_last_newline
+from nas.appending import append, cut_to_last_newline
 from search_spaces.errors import UserError
 
 CREATE_STUDY, STUDY_USER_ATTR, STUDY_SYSTEM_ATTR, CREATE_TRIAL = 0, 2, 3, 4
