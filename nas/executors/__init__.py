@@ -8,6 +8,8 @@ from nas.executors.executor import (
     ExecutorOptions,
     Opener,
     Outcome,
+    Part,
+    PartEvaluator,
     evaluate_safely,
     open_executor,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "ExecutorOptions",
     "Opener",
     "Outcome",
+    "Part",
+    "PartEvaluator",
     "evaluate_safely",
     "open_executor",
 ]

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, cast
 
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError, bad_value
 from search_spaces.registry import Registry
+
+Part = Literal["all", "first", "rest"]
+"""Which of the validation images: ``first`` is a fixed part of them, ``rest`` are the others."""
 
 
 class Evaluator(Protocol):
@@ -19,6 +22,14 @@ class Evaluator(Protocol):
 
     def evaluate(self, architecture: Architecture) -> Mapping[str, float]:
         """The paid metrics by name. Equal architectures give equal values in every process."""
+        ...
+
+
+class PartEvaluator(Evaluator, Protocol):
+    """One that can also look at a part of the images, for studies with a first look."""
+
+    def evaluate_part(self, architecture: Architecture, part: Part) -> Mapping[str, float]:
+        """The paid metrics on a part of the images."""
         ...
 
 
@@ -55,13 +66,17 @@ class Executor(Protocol):
     """Evaluates architectures, somewhere, in some order."""
 
     def run(
-        self, architectures: Sequence[Architecture], should_stop: Callable[[], bool]
+        self,
+        architectures: Sequence[Architecture],
+        should_stop: Callable[[], bool],
+        part: Part = "all",
     ) -> Iterator[Outcome]:
         """Evaluate a batch.
 
         Args:
             architectures: without duplicates.
             should_stop: once it says True nothing new is begun; what is in flight is finished.
+            part: on which images; other than ``all`` needs a ``PartEvaluator``.
 
         Yields:
             One outcome per evaluated architecture, as they finish. A failed evaluation is an
@@ -155,7 +170,7 @@ def open_executor(
 
 
 def evaluate_safely(
-    evaluator: Evaluator, architecture: Architecture
+    evaluator: Evaluator, architecture: Architecture, part: Part = "all"
 ) -> tuple[dict[str, float], str | None, float]:
     """(values, error, seconds): whatever happens in an evaluator is an answer.
 
@@ -164,7 +179,11 @@ def evaluate_safely(
     """
     start = time.perf_counter()
     try:
-        values = {name: float(v) for name, v in evaluator.evaluate(architecture).items()}
+        if part == "all":
+            found = evaluator.evaluate(architecture)
+        else:
+            found = cast(PartEvaluator, evaluator).evaluate_part(architecture, part)
+        values = {name: float(v) for name, v in found.items()}
     except UserError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from nas.executors.executor import (
     EvaluatorFactory,
     ExecutorOptions,
     Outcome,
+    Part,
     evaluate_safely,
 )
 from search_spaces.architecture import Architecture
@@ -25,7 +26,10 @@ class InProcess:
         self._evaluator: Evaluator | None = None
 
     def run(
-        self, architectures: Sequence[Architecture], should_stop: Callable[[], bool]
+        self,
+        architectures: Sequence[Architecture],
+        should_stop: Callable[[], bool],
+        part: Part = "all",
     ) -> Iterator[Outcome]:
         """See ``Executor.run``; the outcomes come in the order of the architectures."""
         for architecture in architectures:
@@ -33,7 +37,7 @@ class InProcess:
                 return
             if self._evaluator is None:
                 self._evaluator = self._factory.build()
-            values, error, seconds = evaluate_safely(self._evaluator, architecture)
+            values, error, seconds = evaluate_safely(self._evaluator, architecture, part)
             yield Outcome(architecture=architecture, values=values, error=error, seconds=seconds)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from nas.executors.executor import EXECUTORS, EvaluatorFactory, ExecutorOptions, Outcome
+from nas.executors.executor import EXECUTORS, EvaluatorFactory, ExecutorOptions, Outcome, Part
 from nas.executors.ray_session import WITHOUT, start, worker_count, worker_environment
 from nas.executors.ray_worker import Worker
 from search_spaces.architecture import Architecture
@@ -30,6 +30,7 @@ TICK_S = 0.2  # how long a request to stop may go unnoticed
 @dataclass(eq=False, slots=True)
 class _Task:
     architecture: Architecture
+    part: Part
     lost: int = 0
 
 
@@ -74,10 +75,13 @@ class RayExecutor:
         self._seats = [self._seat() for _ in range(worker_count(options, self._ray))]
 
     def run(
-        self, architectures: Sequence[Architecture], should_stop: Callable[[], bool]
+        self,
+        architectures: Sequence[Architecture],
+        should_stop: Callable[[], bool],
+        part: Part = "all",
     ) -> Iterator[Outcome]:
         """See ``Executor.run``."""
-        queue = deque(_Task(architecture) for architecture in architectures)
+        queue = deque(_Task(architecture, part) for architecture in architectures)
         try:
             while True:
                 if not should_stop():
@@ -126,7 +130,8 @@ class RayExecutor:
                 task = queue.popleft()
                 if not seat.tasks:
                     seat.since = time.monotonic()
-                seat.tasks.append((seat.actor.evaluate.remote(task.architecture), task))
+                reference = seat.actor.evaluate.remote(task.architecture, task.part)
+                seat.tasks.append((reference, task))
 
     def _receive(self, seat: _Seat, queue: deque[_Task]) -> Iterator[Outcome]:
         if seat.starting is not None:

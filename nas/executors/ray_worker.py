@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nas.executors.executor import Evaluator, EvaluatorFactory, evaluate_safely
+from nas.executors.executor import Evaluator, EvaluatorFactory, Part, evaluate_safely
 from search_spaces.architecture import Architecture
 
 
@@ -25,10 +25,12 @@ class Worker:
         self._evaluator = factory.build()
         self._pin()  # it may have been the build that imported torch
 
-    def evaluate(self, architecture: Architecture) -> tuple[dict[str, float], str | None, float]:
+    def evaluate(
+        self, architecture: Architecture, part: Part = "all"
+    ) -> tuple[dict[str, float], str | None, float]:
         """(values, error, seconds) of one architecture."""
         assert self._evaluator is not None
-        return evaluate_safely(self._evaluator, architecture)
+        return evaluate_safely(self._evaluator, architecture, part)
 
     def _pin(self) -> None:
         torch = sys.modules.get("torch")
