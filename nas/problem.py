@@ -17,7 +17,7 @@ from nas.runtimes.base import FloatArray
 from nas.version import code_version
 from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
-from search_spaces.space import Suggestion, Trial
+from search_spaces.space import SearchSpace, Suggestion, Trial
 
 
 class SupernetProblem:
@@ -58,6 +58,11 @@ class SupernetProblem:
     def provenance(self) -> Mapping[str, Any]:
         """Stored beside each evaluation."""
         return {"code_version": code_version(), "images": len(self.run.dataset.val)}
+
+    @property
+    def space(self) -> SearchSpace:
+        """What the profile's runtime can run."""
+        return self.run.offered
 
     def suggest(self, trial: Trial) -> Suggestion:
         """The architecture a trial proposes."""

@@ -33,7 +33,7 @@ LISTED = {
     "hardware": "gpu",
     "runtime": "torch_bf16",
     "objective": "energy_mj",
-    "sampler": "nsga3",
+    "sampler": "climbing",
 }
 
 COMPOSE = """
@@ -64,6 +64,9 @@ import optuna
 import torch
 from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
+from nas.objectives import OBJECTIVES
+from nas.proposing.history import History
+from nas.proposing.question import Question
 from nas.runtimes.base import RUNTIMES
 from nas.samplers import build_sampler
 from search_spaces.space import SearchSpace
@@ -92,12 +95,18 @@ profile = HardwareProfile(name="bf16", device="cpu", runtime="torch_bf16", preci
 with RUNTIMES["torch_bf16"].prepare(extract(supernet, architecture), images, profile) as prepared:
     assert prepared.output().shape == (2, 3) and len(prepared.durations_ms(2)) == 2
 
-sampler = build_sampler("nsga3", {"population_size": 4}, 1)
-study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-for _ in range(12):
-    trial = study.ask()
-    value = trial.suggest_categorical("gene", [1, 2, 3])
-    study.tell(trial, [value, value])
+question = Question(space=space, columns=lambda rows: {"params": rows.sum(axis=1)},
+                    objectives=(OBJECTIVES["accuracy"], OBJECTIVES["params"]), limits=(), box=None,
+                    batch_size=4)
+history = History(question)
+study = optuna.create_study(directions=["maximize", "minimize"])
+for batch in range(3):
+    history.refresh(study)
+    study.sampler = build_sampler("climbing", {"parents": 2}, batch, history)
+    for trial in [study.ask() for _ in range(4)]:
+        digest = space.suggest(trial).architecture.digest()
+        study.tell(trial, [int(digest[:2], 16), int(digest[2:4], 16)])
+assert len(history.distinct()) == 8
 """
 
 

@@ -5,60 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nas.samplers.flat_space import FlatSpace
-from nas.samplers.generations import Generations
+from nas.samplers.genetic import GeneticOptions, Legal, children, experimental
 from nas.samplers.sampler import SAMPLERS
-from search_spaces.errors import bad_value
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.proposing.history import History
+
 
 @dataclass(frozen=True, slots=True)
-class Nsga2Options:
-    """Options of NSGA-II.
-
-    Attributes:
-        population_size: trials of a generation, at least 2.
-        mutation_prob: that a gene is drawn anew, [0, 1]; None: one gene of a child on average.
-        crossover_prob: that a child has two parents rather than one, [0, 1].
-        swapping_prob: that a gene comes from the second parent, [0, 1].
-    """
-
-    population_size: int = 50
-    mutation_prob: float | None = None
-    crossover_prob: float = 0.9
-    swapping_prob: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.population_size < 2:
-            raise bad_value("sampler.options.population_size", self.population_size, "2 or more")
-        for name in ("mutation_prob", "crossover_prob", "swapping_prob"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise bad_value(f"sampler.options.{name}", value, "0 to 1")
+class Nsga2Options(GeneticOptions):
+    """Options of NSGA-II."""
 
 
 @SAMPLERS.register
 class Nsga2:
-    """Registered as ``nsga2``."""
+    """Registered as ``nsga2``: Optuna's NSGA-II with children that are legal architectures."""
 
     name = "nsga2"
     label = "NSGA-II"
     summary = "genetic search with non-dominated sorting; for some hundred evaluations and more"
     options = Nsga2Options
 
-    def build(self, options: Nsga2Options, seed: int) -> BaseSampler:
+    def build(self, options: Nsga2Options, seed: int, history: History) -> BaseSampler:
         """See ``SamplerFactory.build``."""
         from optuna.samplers import NSGAIISampler
 
-        class Flat(FlatSpace, Generations, NSGAIISampler):
+        class Architectures(Legal, NSGAIISampler):
             pass
 
-        return Flat(
-            population_size=options.population_size,
-            mutation_prob=options.mutation_prob,
-            crossover_prob=options.crossover_prob,
-            swapping_prob=options.swapping_prob,
-            seed=seed,
-        )
+        family = children(options, seed, history)
+        with experimental():
+            sampler = Architectures(
+                population_size=options.population_size,
+                child_generation_strategy=family,
+                seed=seed,
+            )
+        sampler.family, sampler.history = family, history
+        return sampler

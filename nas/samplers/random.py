@@ -10,6 +10,8 @@ from nas.samplers.sampler import SAMPLERS
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.proposing.history import History
+
 
 @dataclass(frozen=True, slots=True)
 class RandomOptions:
@@ -25,7 +27,7 @@ class Random:
     summary = "every gene uniform and independent; the baseline"
     options = RandomOptions
 
-    def build(self, options: RandomOptions, seed: int) -> BaseSampler:
+    def build(self, options: RandomOptions, seed: int, history: History) -> BaseSampler:
         """See ``SamplerFactory.build``."""
         from optuna.samplers import RandomSampler
 

@@ -12,6 +12,8 @@ from search_spaces.registry import Registry
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.proposing.history import History
+
 O = TypeVar("O")  # noqa: E741
 
 
@@ -34,14 +36,17 @@ class SamplerFactory(Protocol):
     @property
     def options(self) -> type[Any]: ...
 
-    def build(self, options: Any, seed: int) -> BaseSampler:
+    def build(self, options: Any, seed: int, history: History) -> BaseSampler:
         """A sampler with no memory of its own: all it knows it reads from the study.
 
-        A study builds a new one for every batch, so state kept on the object would be lost.
+        A study builds a new one for every batch, so state kept on the object would be lost. One
+        that proposes gene rows is ``RowSampler(rule, history, seed)``.
 
         Args:
             options: an instance of ``self.options``.
             seed: of everything it draws, 0 ≤ seed < 2^32.
+            history: the finished trials as arrays, and the question with its space; for samplers
+                that know architectures.
         """
         ...
 
@@ -49,14 +54,16 @@ class SamplerFactory(Protocol):
 SAMPLERS: Registry[SamplerFactory] = Registry("sampler", "nas.samplers")
 
 
-def build_sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
-    """The sampler ``name`` with ``options`` over its defaults.
+def build_sampler(
+    name: str, options: Mapping[str, Any], seed: int, history: History
+) -> BaseSampler:
+    """The sampler ``name`` with ``options`` over its defaults, for the study of ``history``.
 
     Raises:
         UserError: there is no such sampler or option, or an option's value cannot be used.
     """
     factory = SAMPLERS[name]
-    return factory.build(read_options(factory.options, options), seed)
+    return factory.build(read_options(factory.options, options), seed, history)
 
 
 def read_options(schema: type[O], given: Mapping[str, Any]) -> O:

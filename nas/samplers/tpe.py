@@ -12,6 +12,8 @@ from search_spaces.errors import bad_value
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.proposing.history import History
+
 
 @dataclass(frozen=True, slots=True)
 class TpeOptions:
@@ -45,7 +47,7 @@ class Tpe:
     summary = "tree-structured Parzen estimator; for 50 to 500 evaluations"
     options = TpeOptions
 
-    def build(self, options: TpeOptions, seed: int) -> BaseSampler:
+    def build(self, options: TpeOptions, seed: int, history: History) -> BaseSampler:
         """See ``SamplerFactory.build``."""
         from optuna.samplers import TPESampler
 

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from nas.evaluation import EvaluationKey
 from nas.objectives import Limit, Objective
 from nas.pareto import Box, Direction
+from nas.runtimes.base import FloatArray
 from nas.samplers import SAMPLERS, read_options
 from search_spaces.architecture import Architecture
+from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError, bad_value
-from search_spaces.space import Suggestion, Trial
+from search_spaces.space import SearchSpace, Suggestion, Trial
 
 
 class SearchProblem(Protocol):
@@ -25,6 +27,7 @@ class SearchProblem(Protocol):
         identity: whatever else makes this another study (weights hash, split, profile …), as JSON
             values by name. A journal of another identity is refused.
         provenance: stored with each evaluation (code version …), as JSON values.
+        space: what may be proposed.
     """
 
     @property
@@ -33,6 +36,8 @@ class SearchProblem(Protocol):
     def identity(self) -> Mapping[str, Any]: ...
     @property
     def provenance(self) -> Mapping[str, Any]: ...
+    @property
+    def space(self) -> SearchSpace: ...
 
     def suggest(self, trial: Trial) -> Suggestion:
         """The architecture that ``trial`` proposes, under names and choices that never change."""
@@ -40,6 +45,10 @@ class SearchProblem(Protocol):
 
     def free(self, architectures: Sequence[Architecture]) -> Sequence[Mapping[str, float]]:
         """The free metrics of each, in their own units; a batch at once."""
+        ...
+
+    def columns(self, genes_BG: IntArray) -> Mapping[str, FloatArray]:
+        """The same for legal gene rows, as columns ``(B,)`` by name."""
         ...
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:

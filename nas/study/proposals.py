@@ -19,9 +19,11 @@ from optuna.storages import InMemoryStorage
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import TrialState
 
+from nas.proposing.history import History
+from nas.proposing.question import Question
 from nas.samplers import build_sampler
 from nas.study.journal import CREATE_TRIAL, STUDY_SYSTEM_ATTR, Record
-from nas.study.problem import StudySpec
+from nas.study.problem import SearchProblem, StudySpec
 from nas.study.trials import COMPLETE, FAILED, violations_of
 from nas.study.verdicts import Verdict
 from search_spaces.architecture import Architecture
@@ -31,12 +33,14 @@ class Proposals:
     """The study, as Optuna sees it.
 
     Args:
+        problem: has the space and its free metrics.
         spec: names the sampler and its seed.
         records: the journal up to the last complete batch, its header included.
     """
 
-    def __init__(self, spec: StudySpec, records: Sequence[Record]) -> None:
+    def __init__(self, problem: SearchProblem, spec: StudySpec, records: Sequence[Record]) -> None:
         self._spec = spec
+        self._history = History(_question(problem, spec))
         self._storage = InMemoryStorage()
         self._json: dict[str, str] = {}
         with _quiet():
@@ -52,7 +56,10 @@ class Proposals:
     def begin_batch(self, first: int) -> None:
         """From here on ask with the sampler of the batch that begins with trial ``first``."""
         seed = int(np.random.SeedSequence([self._spec.seed, first]).generate_state(1)[0])
-        self._study.sampler = build_sampler(self._spec.sampler, self._spec.sampler_options, seed)
+        self._history.refresh(self._study)
+        self._study.sampler = build_sampler(
+            self._spec.sampler, self._spec.sampler_options, seed, self._history
+        )
         if first == 0 and not self._storage.get_all_trials(0, deepcopy=False):
             for params in self._spec.tried_first[: self._spec.batch_size]:
                 self._study.enqueue_trial(dict(params))
@@ -157,6 +164,17 @@ class Proposals:
             "system_attrs": trial.system_attrs,
             "intermediate_values": {},
         }
+
+
+def _question(problem: SearchProblem, spec: StudySpec) -> Question:
+    return Question(
+        space=problem.space,
+        columns=problem.columns,
+        objectives=spec.objectives,
+        limits=spec.limits,
+        box=spec.box,
+        batch_size=spec.batch_size,
+    )
 
 
 class _Records(BaseJournalBackend):

@@ -143,7 +143,7 @@ class _Driver:
 
         size = self._spec.batch_size
         replayed, rest = split(self._journal.records, size)
-        self._proposals = Proposals(self._spec, replayed)
+        self._proposals = Proposals(self._problem, self._spec, replayed)
         self._proposals.written(rest)
         known = [record for record in rest if record["op_code"] == CREATE_TRIAL]
         while len(self.trials) < trials and not self._stopper():
@@ -197,7 +197,7 @@ class _Driver:
             first,
             first + len(known) - 1,
         )
-        self._proposals = Proposals(self._spec, self._journal.records)
+        self._proposals = Proposals(self._problem, self._spec, self._journal.records)
         return self._ask(first, count - len(known))
 
     def _add(self, record: Record) -> FinishedTrial:

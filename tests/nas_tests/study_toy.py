@@ -1,4 +1,4 @@
-"""A small search problem by hand: architectures, free metrics, an evaluator. No torch."""
+"""A small search problem by hand: a space, free metrics, an evaluator. No images, no weights."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nas.evaluation import EvaluationKey
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
 from search_spaces.errors import UserError
-from search_spaces.space import Suggestion, Trial
-
-LAYERS = 3
+from search_spaces.space import SearchSpace, Suggestion, Trial
 
 
 def architecture(
@@ -52,27 +53,55 @@ def accuracy_of(candidate: Architecture) -> float:
     )
 
 
+SPACE: dict[str, Any] = {
+    "image_size": [16, 16],
+    "channels": 1,
+    "head_dim": 8,
+    "patch_size": [4],
+    "stages": [
+        {
+            "width": [16, 32, 64],
+            "depth": [1, 2, 3],
+            "heads": [1, 2, 4, 8],
+            "mlp_ratio": [2],
+            "attention": ["softmax", "none"],
+        }
+    ],
+}
+
+
 @dataclass(frozen=True)
 class ToyProblem:
+    """A problem over ``SPACE``.
+
+    Attributes:
+        genes: further parameters without effect, to make a study as wide as one likes.
+        declared: the space.
+    """
+
     space_digest: str = "toy"
     identity: Mapping[str, Any] = field(default_factory=lambda: {"weights": "w0"})
     provenance: Mapping[str, Any] = field(default_factory=lambda: {"code": "test"})
     genes: int = 0
+    declared: Mapping[str, Any] = field(default_factory=lambda: SPACE)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        from supernet.operators import all_cards  # torch: not for the workers
+
+        return SearchSpace(self.declared, all_cards())
 
     def suggest(self, trial: Trial) -> Suggestion:
-        depth = trial.suggest_categorical("depth", [1, 2, 3])
-        width = trial.suggest_categorical("width", [16, 32, 64])
-        heads, ops = [], []
-        for layer in range(LAYERS):
-            heads.append(trial.suggest_categorical(f"layer{layer}.heads", [1, 2, 4, 8]))
-            ops.append(trial.suggest_categorical(f"layer{layer}.op", ["softmax", "none"]))
         for extra in range(self.genes):
             trial.suggest_categorical(f"extra{extra}", [0, 1, 2, 3])
-        repairs = () if depth == LAYERS else (f"depth: {LAYERS} → {depth}",)
-        return Suggestion(architecture(width, heads[:depth], ops[:depth]), repairs)
+        return self.space.suggest(trial)
 
     def free(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
         return [free_metrics(candidate) for candidate in architectures]
+
+    def columns(self, genes_BG: Any) -> dict[str, Any]:
+        rows = self.free([self.space.decode(row) for row in genes_BG])
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def key(self, candidate: Architecture, metric: str) -> EvaluationKey:
         return EvaluationKey(

@@ -4,81 +4,104 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from nas.objectives import OBJECTIVES, Limit
+from nas.proposing.history import History
+from nas.proposing.question import Question
 from nas.samplers import SAMPLERS, build_sampler, read_options
 from search_spaces.errors import UserError
+from tests.nas_tests.study_toy import SPACE, ToyProblem, accuracy_of, free_metrics
 
-CHOICES = {"a": [1, 2, 3, 4], "b": ["x", "y", "z"], "c": [0.5, 1.5], "single": [7]}
+TOY = ToyProblem()
+OBJECTIVE_SETS = (("accuracy",), ("accuracy", "latency_ms"), ("accuracy", "latency_ms", "params"))
+OPTIONS: dict[str, dict[str, object]] = {
+    "nsga2": {"population_size": 8},
+    "nsga3": {"population_size": 8},
+    "tpe": {"n_startup_trials": 5},
+}
+LAYER = {"heads": [1], "mlp_ratio": [2], "attention": ["softmax"], "width": [16], "depth": [1]}
+THREE = {**SPACE, "stages": [{**LAYER, "width": [16, 32, 48]}]}
+MEMORYLESS = {"random", "tpe"}
+"""These may propose what the study knows."""
 
 
-def proposals(name: str, seed: int) -> list[dict[str, object]]:
-    options = {"population_size": 8} if name == "nsga2" else {}
-    return proposals_of(build_sampler(name, options, seed))
-
-
-def proposals_of(
-    sampler: optuna.samplers.BaseSampler, trials: int = 40, batch: int = 1
-) -> list[dict[str, object]]:
+def proposals(
+    name: str,
+    seed: int = 1,
+    *,
+    objectives: Sequence[str] = ("accuracy", "latency_ms"),
+    problem: ToyProblem = TOY,
+    limit: float | None = None,
+    trials: int = 40,
+) -> list[str]:
+    """Digests that a sampler proposes, in batches of five, some of which fail."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    made: list[dict[str, object]] = []
-    for first in range(0, trials, batch):
-        asked = [study.ask() for _ in range(batch)]
-        for trial in asked:
-            made.append({g: trial.suggest_categorical(g, CHOICES[g]) for g in CHOICES})
-        for number, trial in enumerate(asked, start=first):
+    metrics = tuple(OBJECTIVES[objective] for objective in objectives)
+    bound = () if limit is None else (Limit(OBJECTIVES["latency_ms"], limit),)
+    question = Question(
+        space=problem.space,
+        columns=problem.columns,
+        objectives=metrics,
+        limits=bound,
+        box=None,
+        batch_size=5,
+    )
+    history = History(question)
+    study = optuna.create_study(
+        directions=["maximize" if m.direction == "max" else "minimize" for m in metrics]
+    )
+    made: list[str] = []
+    for first in range(0, trials, 5):
+        history.refresh(study)
+        study.sampler = build_sampler(name, OPTIONS.get(name, {}), seed + first, history)
+        asked = [(trial, problem.suggest(trial)) for trial in (study.ask() for _ in range(5))]
+        for number, (trial, suggestion) in enumerate(asked, start=first):
+            candidate = suggestion.architecture
+            made.append(candidate.digest())
             if number % 7 == 3:
                 study.tell(trial, state=TrialState.FAIL)
                 continue
-            a, c = trial.params["a"], trial.params["c"]
-            trial.set_constraint("limit", a - 3)
-            study.tell(trial, [a * c, a + number % 2])
+            known = {"accuracy": accuracy_of(candidate), **free_metrics(candidate)}
+            for rule in bound:
+                trial.set_constraint("latency_ms", rule.violation(known["latency_ms"]))
+            study.tell(trial, [known[m.name] for m in metrics])
     return made
 
 
-@pytest.mark.parametrize("batch", [1, 5, 20])
-def test_nsga2_proposes_exactly_what_optunas_own_does(batch: int) -> None:
-    ours = build_sampler("nsga2", {"population_size": 8}, 5)
-    optunas = optuna.samplers.NSGAIISampler(population_size=8, seed=5)
-    found = proposals_of(ours, trials=100, batch=batch)
-    assert found == proposals_of(optunas, trials=100, batch=batch)
+@pytest.mark.parametrize("objectives", OBJECTIVE_SETS, ids=len)
+@pytest.mark.parametrize("name", SAMPLERS.names())
+def test_contract_of_a_sampler(name: str, objectives: Sequence[str]) -> None:
+    first = proposals(name, objectives=objectives)
+    assert first == proposals(name, objectives=objectives), "the seed decides"
+    assert first != proposals(name, 2, objectives=objectives)
+    assert SAMPLERS[name].summary
+    assert SAMPLERS[name].label
+    if name not in MEMORYLESS:
+        assert len(set(first)) == len(first), "nothing is proposed twice"
+
+
+@pytest.mark.parametrize("limit", [1.0, 1e-6], ids=["some meet it", "nobody meets it"])
+@pytest.mark.parametrize("name", SAMPLERS.names())
+def test_a_sampler_lives_with_limits(name: str, limit: float) -> None:
+    assert len(proposals(name, limit=limit)) == 40
 
 
 @pytest.mark.parametrize("name", SAMPLERS.names())
-def test_contract_of_a_sampler(name: str) -> None:
-    first = proposals(name, seed=1)
-    assert first == proposals(name, seed=1), "the seed decides"
-    assert first != proposals(name, seed=2)
-    assert all(params[gene] in CHOICES[gene] for params in first for gene in CHOICES)
-    assert SAMPLERS[name].summary
-    assert SAMPLERS[name].label
-
-
-@pytest.mark.parametrize("name", ["nsga2", "tpe"])
-def test_the_flat_space_is_what_optuna_finds_by_intersection(name: str) -> None:
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    for number in range(30):
-        trial = study.ask()
-        for gene in reversed(CHOICES):
-            trial.suggest_categorical(gene, CHOICES[gene])
-        study.tell(trial, [number, -number])
-    sampler = build_sampler(name, {}, 0)
-    kind = optuna.samplers.TPESampler if name == "tpe" else optuna.samplers.NSGAIISampler
-    optunas = kind(multivariate=True) if name == "tpe" else kind()
-    frozen = study.trials[0]
-    ours = sampler.infer_relative_search_space(study, frozen)
-    assert list(ours.items()) == list(optunas.infer_relative_search_space(study, frozen).items())
-    assert "single" not in ours
+def test_a_sampler_goes_on_where_everything_is_known(name: str) -> None:
+    found = proposals(name, problem=ToyProblem(declared=THREE), trials=20)
+    assert len(found) == 20
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("nsga3", {}, "did you mean 'nsga2'"),
+        ("nsga22", {}, "did you mean 'nsga2'"),
         ("nsga2", {"populaton_size": 5}, "did you mean 'population_size'"),
         ("nsga2", {"population_size": 1}, "2 or more"),
         ("nsga2", {"population_size": "many"}, "allowed is int"),
@@ -89,7 +112,7 @@ def test_the_flat_space_is_what_optuna_finds_by_intersection(name: str) -> None:
 )
 def test_bad_options_get_one_line(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_sampler(name, options, 0)
+        read_options(SAMPLERS[name].options, options)
 
 
 def test_null_and_whole_numbers_are_fine_where_a_real_number_is_asked() -> None:

@@ -134,7 +134,7 @@ def test_optuna_itself_reads_the_journal(tmp_path: Path) -> None:
         assert theirs.constraints == ours.violations
         assert theirs.user_attrs["digest"] == ours.digest
         assert theirs.user_attrs["paid"] == ours.paid
-        assert theirs.params.keys() >= {"depth", "width", "layer0.heads"}
+        assert theirs.params.keys() >= {"stage0.depth", "stage0.width", "stage0.layer0.heads"}
         assert theirs.datetime_complete is not None
         assert theirs.datetime_start is not None
         assert theirs.datetime_complete >= theirs.datetime_start
@@ -209,11 +209,12 @@ def test_limits_that_nothing_meets_say_what_was_best(tmp_path: Path) -> None:
 
 def test_duplicates_and_known_values_cost_nothing(tmp_path: Path) -> None:
     log = tmp_path / "paid"
-    first = study(tmp_path, 40, factory=ToyFactory(log=str(log)))
+    question = spec(sampler="random", sampler_options={})  # which proposes again what it proposed before
+    first = study(tmp_path, 40, question=question, factory=ToyFactory(log=str(log)))
     paid = log.read_text().split()
     assert len(paid) == len(set(paid)) == len(set(digests(first))) < 40
     (tmp_path / "study.log").unlink()
-    second = study(tmp_path, 40, executor=no_executor)
+    second = study(tmp_path, 40, question=question, executor=no_executor)
     assert [t.values for t in second.trials] == [t.values for t in first.trials]
     assert {t.source for t in second.trials} == {"store"}
     known = EvaluationStore(tmp_path / "evaluations.jsonl")
@@ -426,7 +427,7 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on_later(
             lambda: spec(limits=(Limit(LATENCY, 1), Limit(LATENCY, 2))),
             "'latency_ms' is given twice",
         ),
-        (lambda: spec(sampler="nsga"), "did you mean 'nsga2'"),
+        (lambda: spec(sampler="nsga22"), "did you mean 'nsga2'"),
         (lambda: spec(batch_size=0), "search.batch_size"),
         (lambda: spec(seed=-1), "seed"),
         (lambda: Budget(trials=0), "search.trials=0"),

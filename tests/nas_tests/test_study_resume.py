@@ -183,7 +183,7 @@ def test_a_driver_killed_with_sigkill_loses_nothing(
 
 
 def test_the_undisturbed_study_has_what_makes_resuming_hard(root: Path) -> None:
-    _, _, wanted = undisturbed("nsga2", root)
+    _, _, wanted = undisturbed("random", root)
     assert {paid for *_, paid, _ in wanted} == {True, False}
     assert {state for _, state, *_ in wanted} == {"complete", "failed"}
     assert len({digest for digest, *_ in wanted}) < TRIALS

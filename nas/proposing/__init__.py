@@ -1,0 +1,1 @@
+"""What samplers that know architectures share: question, history as gene rows, operators."""

@@ -1,0 +1,110 @@
+"""The finished trials of a study as arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.pareto import to_costs
+from nas.proposing.question import Question
+from nas.runtimes.base import FloatArray
+from search_spaces.automaton import BoolArray, IntArray
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+CONSTRAINT_PREFIX = "constraints:"
+
+
+class History:
+    """What a study knows, by trial and by distinct architecture.
+
+    It is made of nothing but the study's finished trials; that it is kept from batch to batch only
+    saves reading them again.
+
+    Args:
+        question: the study's.
+
+    Attributes:
+        genes_NG: canonical gene rows of the complete trials, in order.
+        costs_NM: their values as costs (smaller is better), as Optuna was told.
+        violation_N: sum of their relative violations of limits; 0: feasible.
+        paid_N: whether the paid metrics are known, or were booked with their worst.
+        numbers: the trials' numbers.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.genes_NG: IntArray = np.zeros((0, len(question.space.genes)), dtype=np.int64)
+        self.costs_NM: FloatArray = np.zeros((0, len(question.objectives)))
+        self.violation_N: FloatArray = np.zeros(0)
+        self.paid_N: BoolArray = np.zeros(0, dtype=bool)
+        self.numbers: list[int] = []
+        self._read = 0
+        self._seen: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self.genes_NG)
+
+    def refresh(self, study: Study) -> None:
+        """Take in the trials that have finished since the last call.
+
+        Trials finish in the order of their numbers, so the first unfinished one ends the reading.
+        """
+        trials = study.get_trials(deepcopy=False)
+        fresh: list[FrozenTrial] = []
+        while self._read < len(trials) and trials[self._read].state.is_finished():
+            trial = trials[self._read]
+            if trial.params.keys() >= self.question.distributions.keys():
+                fresh.append(trial)
+            self._read += 1
+        if fresh:
+            self._take(fresh)
+
+    def _take(self, trials: list[FrozenTrial]) -> None:
+        from optuna.trial import TrialState
+
+        asked = np.array([self.question.row(trial.params) for trial in trials], dtype=np.int64)
+        rows = self.question.space.repair(asked)[0]
+        self._seen.update(map(_key, rows))
+        done = [i for i, trial in enumerate(trials) if trial.state == TrialState.COMPLETE]
+        if not done:
+            return
+        values = [trials[i].values for i in done]
+        self.genes_NG = np.concatenate([self.genes_NG, rows[done]])
+        costs = to_costs(values, self.question.directions)
+        self.costs_NM = np.concatenate([self.costs_NM, costs])
+        broken = np.array([_violation(trials[i]) for i in done])
+        self.violation_N = np.concatenate([self.violation_N, broken])
+        paid = np.array([bool(trials[i].user_attrs.get("paid", True)) for i in done])
+        self.paid_N = np.concatenate([self.paid_N, paid])
+        self.numbers += [trials[i].number for i in done]
+
+    def unseen(self, genes_BG: IntArray) -> BoolArray:
+        """Which canonical rows no finished trial, complete or failed, had; doubles count once."""
+        met: set[bytes] = set()
+        fresh = np.zeros(len(genes_BG), dtype=bool)
+        for index, key in enumerate(map(_key, genes_BG)):
+            fresh[index] = key not in self._seen and key not in met
+            met.add(key)
+        return fresh
+
+    def distinct(self) -> IntArray:
+        """Indices of the first trial of each architecture."""
+        _, first = np.unique(self.genes_NG, axis=0, return_index=True)
+        indices: IntArray = np.sort(first)
+        return indices
+
+
+def _key(row_G: IntArray) -> bytes:
+    return bytes(row_G.astype(np.int16).tobytes())
+
+
+def _violation(trial: FrozenTrial) -> float:
+    return sum(
+        max(float(value), 0.0)
+        for key, value in trial.system_attrs.items()
+        if key.startswith(CONSTRAINT_PREFIX)
+    )

@@ -1,0 +1,75 @@
+"""What a sampler may know beside the finished trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.objectives import Limit, Objective
+from nas.pareto import Box, Direction
+from nas.runtimes.base import FloatArray
+from search_spaces.automaton import IntArray
+from search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.distributions import CategoricalDistribution
+
+Columns = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Question:
+    """The space, what is asked of it, and what costs nothing to know about its members.
+
+    Attributes:
+        space: what may be proposed.
+        columns: free metrics of legal gene rows ``(B, G)``: columns ``(B,)`` by name.
+        objectives: in the order of a trial's values.
+        limits: hard limits.
+        box: fixed scale of the objectives, None where there is none.
+        batch_size: proposals made at once.
+    """
+
+    space: SearchSpace
+    columns: Callable[[IntArray], Columns]
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    box: Box | None
+    batch_size: int
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Of the objectives."""
+        return tuple(objective.direction for objective in self.objectives)
+
+    @cached_property
+    def distributions(self) -> dict[str, CategoricalDistribution]:
+        """Every gene with its choices, as Optuna wants them."""
+        from optuna.distributions import CategoricalDistribution
+
+        return {gene.name: CategoricalDistribution(gene.choices) for gene in self.space.genes}
+
+    @cached_property
+    def _index(self) -> tuple[dict[object, int], ...]:
+        return tuple({c: i for i, c in enumerate(gene.choices)} for gene in self.space.genes)
+
+    def row(self, params: Mapping[str, object]) -> list[int]:
+        """The gene row of an Optuna trial's parameters, as proposed: perhaps not legal."""
+        genes = self.space.genes
+        return [index[params[gene.name]] for gene, index in zip(genes, self._index, strict=True)]
+
+    def free_violation(self, columns: Columns) -> FloatArray:
+        """Sum of the relative violations of the limits on free metrics, ``(B,)``; 0: all hold."""
+        size = len(next(iter(columns.values())))
+        total = np.zeros(size)
+        for limit in self.limits:
+            values = columns.get(limit.objective.name)
+            if values is not None:
+                sign = -1.0 if limit.objective.direction == "max" else 1.0
+                excess = sign * (values - limit.bound) / (abs(limit.bound) or 1.0)
+                total += np.maximum(excess, 0.0)
+        return total
