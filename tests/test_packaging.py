@@ -34,7 +34,9 @@ def test_pins_are_exact_and_name_no_host_and_no_path(pins):
 
 def test_every_dependency_is_pinned(project, pins):
     pinned = {line.partition("==")[0] for line in pins}
+    extras = project["project"]["optional-dependencies"].values()
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    wanted += [text for extra in extras for text in extra]
     names = [re.match(r"[A-Za-z0-9._-]+", text)[0].lower() for text in wanted]
     assert [name for name in names if name not in pinned] == []
 
