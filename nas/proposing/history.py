@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.pareto import to_costs
+from nas.proposing.features import Features
 from nas.proposing.question import Question
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import BoolArray, IntArray
@@ -90,6 +92,11 @@ class History:
             fresh[index] = key not in self._seen and key not in met
             met.add(key)
         return fresh
+
+    @cached_property
+    def features(self) -> Features:
+        """Numbers for models, made once for a study."""
+        return Features(self.question)
 
     def distinct(self) -> IntArray:
         """Indices of the first trial of each architecture."""

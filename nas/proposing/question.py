@@ -67,9 +67,7 @@ class Question:
         size = len(next(iter(columns.values())))
         total = np.zeros(size)
         for limit in self.limits:
-            values = columns.get(limit.objective.name)
+            values = columns.get(limit.metric)
             if values is not None:
-                sign = -1.0 if limit.objective.direction == "max" else 1.0
-                excess = sign * (values - limit.bound) / (abs(limit.bound) or 1.0)
-                total += np.maximum(excess, 0.0)
+                total += np.maximum(limit.excess(values), 0.0)
         return total

@@ -1,0 +1,146 @@
+"""What the finished trials say about candidates nobody has paid for: their expected improvement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.special import ndtri
+
+from nas.pareto import Box
+from nas.proposing.history import History
+from nas.proposing.improvement import Landscape
+from nas.proposing.question import Question
+from nas.proposing.surrogate import Surrogate
+from nas.runtimes.base import FloatArray
+from search_spaces.automaton import IntArray
+
+QUANTILES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What is expected of B candidates. Costs are scaled as the hypervolume is.
+
+    Attributes:
+        height_BS: uncertain cost at S equally likely quantiles.
+        known_BD: the other costs.
+        allowed_BS: whether the limits hold at each quantile.
+        violation_B: of the limits on free metrics.
+    """
+
+    height_BS: FloatArray
+    known_BD: FloatArray
+    allowed_BS: FloatArray
+    violation_B: FloatArray
+
+    def take(self, indices: IntArray) -> Self:
+        """Some of the candidates."""
+        return type(self)(
+            self.height_BS[indices],
+            self.known_BD[indices],
+            self.allowed_BS[indices],
+            self.violation_B[indices],
+        )
+
+    def joined(self, other: Self) -> Self:
+        """These and others."""
+        mine, theirs = vars(self).values(), vars(other).values()
+        return type(self)(*(np.concatenate(pair) for pair in zip(mine, theirs, strict=True)))
+
+
+class Guide:
+    """Surrogates of the paid metrics, and the front that is to be improved.
+
+    Args:
+        history: at least two distinct paid trials.
+    """
+
+    def __init__(self, history: History) -> None:
+        question = history.question
+        self._question, self._features = question, history.features
+        self._paid = [i for i, metric in enumerate(question.objectives) if not metric.free]
+        self._height = self._paid[0] if self._paid else 0
+        self._scale = _Scale(question, history)
+        standard = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
+        self._standard_S = standard if self._paid else np.zeros(1)
+        known = _known(history)
+        rows = history.genes_NG[known]
+        groups = self._features(rows, question.columns(rows))
+        costs_NM = history.costs_NM[known]
+        self._surrogates = {m: Surrogate(groups, costs_NM[:, m]) for m in self._paid}
+        feasible = known[history.violation_N[known] <= 0]
+        scaled = self._scale(history.costs_NM[feasible])
+        self.landscape = Landscape(scaled[:, self._height], np.delete(scaled, self._height, 1))
+
+    def outlook(self, genes_BG: IntArray) -> Outlook:
+        """What is expected of legal rows."""
+        question = self._question
+        columns = question.columns(genes_BG)
+        groups = self._features(genes_BG, columns)
+        costs_BMS = np.zeros((len(genes_BG), len(question.objectives), len(self._standard_S)))
+        for index, metric in enumerate(question.objectives):
+            if index in self._surrogates:
+                costs_BS = self._surrogates[index].quantiles(groups, self._standard_S)
+            else:
+                sign = -1.0 if metric.direction == "max" else 1.0
+                costs_BS = sign * columns[metric.name][:, None]
+            costs_BMS[:, index] = costs_BS
+        allowed_BS = self._allowed(costs_BMS)
+        scaled_BMS = self._scale(costs_BMS.transpose(0, 2, 1)).transpose(0, 2, 1)
+        others = np.delete(scaled_BMS, self._height, axis=1).mean(axis=2)
+        violation_B = question.free_violation(columns)
+        return Outlook(scaled_BMS[:, self._height], others, allowed_BS, violation_B)
+
+    def value(self, outlook: Outlook, landscape: Landscape) -> FloatArray:
+        """Expected improvement ``(B,)``; of candidates beyond a free limit minus the violation."""
+        height_BS = np.where(outlook.allowed_BS > 0, outlook.height_BS, 1.0)
+        gain_B = landscape.improvement(height_BS, outlook.known_BD)
+        return np.where(outlook.violation_B > 0, -outlook.violation_B, gain_B)
+
+    def _allowed(self, costs_BMS: FloatArray) -> FloatArray:
+        allowed_BS = np.ones((costs_BMS.shape[0], costs_BMS.shape[2]))
+        names = [metric.name for metric in self._question.objectives]
+        for limit in self._question.limits:
+            if limit.objective.name in names and not limit.objective.free:
+                sign = -1.0 if limit.objective.direction == "max" else 1.0
+                index = names.index(limit.objective.name)
+                allowed_BS *= costs_BMS[:, index] <= sign * limit.bound
+        return allowed_BS
+
+
+class _Scale:
+    """Costs to the scale of the study's box, or of what it has seen where there is none."""
+
+    def __init__(self, question: Question, history: History) -> None:
+        finite = history.costs_NM[np.isfinite(history.costs_NM).all(axis=1)]
+        costs = [metric.direction for metric in question.objectives]
+        box = question.box or Box.around(_values(finite, costs), costs)
+        assert box is not None
+        signs = np.where(np.array(costs) == "max", -1.0, 1.0)
+        self._ideal = np.array(box.ideal) * signs
+        width = np.array(box.worst) * signs - self._ideal
+        self._width = np.where(width > 0, width, 1.0)
+
+    def __call__(self, costs: FloatArray) -> FloatArray:
+        scaled: FloatArray = (costs - self._ideal) / self._width
+        return scaled
+
+
+def _values(costs_NM: FloatArray, directions: list[str]) -> FloatArray:
+    values: FloatArray = costs_NM * np.where(np.array(directions) == "max", -1.0, 1.0)
+    return values
+
+
+def _known(history: History) -> IntArray:
+    """Distinct trials that were paid for."""
+    distinct = history.distinct()
+    finite = np.isfinite(history.costs_NM[distinct]).all(axis=1)
+    known: IntArray = distinct[history.paid_N[distinct] & finite]
+    return known
+
+
+def paid_trials(history: History) -> int:
+    """How many distinct architectures were paid for."""
+    return len(_known(history))

@@ -1,0 +1,67 @@
+"""Expected hypervolume improvement where one objective is uncertain and the others are known.
+
+The region that a front leaves undominated is cut into cells over the known objectives; over each
+cell the front has a height, the best uncertain value of a member that is no worse in the known
+ones. A candidate improves by the volume it adds below that height, which is exact for each value
+the candidate may take (Emmerich et al. 2006), and the mean over its quantiles is the expectation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.pareto import non_dominated
+from nas.runtimes.base import FloatArray
+
+CELLS = 1600
+
+
+class Landscape:
+    """A front over its known objectives. All costs are scaled: 1 is the reference point.
+
+    Args:
+        heights_K: uncertain cost of each front member.
+        known_KD: its known costs, D ≥ 0.
+    """
+
+    def __init__(self, heights_K: FloatArray, known_KD: FloatArray) -> None:
+        inside = (heights_K < 1) & (known_KD < 1).all(axis=1)
+        costs = np.concatenate([heights_K[:, None], known_KD], axis=1)[inside]
+        costs = costs[non_dominated(costs, ["min"] * costs.shape[1])]
+        self.heights_K, self.known_KD = costs[:, 0], costs[:, 1:]
+        dimensions = known_KD.shape[1]
+        edges = [_edges(column, dimensions) for column in self.known_KD.T]
+        self._low = [np.concatenate([[-np.inf], edge]) for edge in edges]
+        self._high = [np.concatenate([edge, [1.0]]) for edge in edges]
+        grid = np.meshgrid(*self._low, indexing="ij")
+        corners_CD = np.stack([axis.ravel() for axis in grid], axis=1) if grid else np.zeros((1, 0))
+        covers_CK = (self.known_KD[None] <= corners_CD[:, None]).all(axis=2)
+        heights_CK = np.where(covers_CK, self.heights_K, 1.0)
+        self._height_C: FloatArray = heights_CK.min(axis=1, initial=1.0)
+
+    def improvement(self, costs_BS: FloatArray, known_BD: FloatArray) -> FloatArray:
+        """Mean over S equally likely costs of the volume each of B candidates adds, ``(B,)``."""
+        volume_BC = np.ones((len(known_BD), 1))
+        for low, high, column in zip(self._low, self._high, known_BD.T, strict=True):
+            width = np.maximum(high - np.maximum(low, column[:, None]), 0.0)
+            volume_BC = (volume_BC[:, :, None] * width[:, None, :]).reshape(len(known_BD), -1)
+        gain_B = np.zeros(len(known_BD))
+        for costs_B in costs_BS.T:
+            depth_BC = np.maximum(self._height_C - costs_B[:, None], 0.0)
+            gain_B += np.einsum("bc,bc->b", volume_BC, depth_BC)
+        return gain_B / costs_BS.shape[1]
+
+    def joined(self, height: float, known_D: FloatArray) -> Landscape:
+        """The landscape with one more member."""
+        return Landscape(
+            np.append(self.heights_K, height), np.concatenate([self.known_KD, known_D[None]])
+        )
+
+
+def _edges(column_K: FloatArray, dimensions: int) -> FloatArray:
+    """Where cells end along one objective: at the members, thinned out where they are many."""
+    values = np.unique(column_K)
+    most = max(2, int(CELLS ** (1 / dimensions)) - 1)
+    if len(values) > most:
+        values = values[np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))]
+    return values

@@ -1,0 +1,127 @@
+"""An evolution over candidates that are only priced, not paid for, and the batch it ends in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.proposing.drawing import cross, fresh_rows, mutate, random_rows
+from nas.proposing.guide import Guide, Outlook, paid_trials
+from nas.proposing.history import History
+from nas.proposing.ranking import best_first
+from nas.runtimes.base import FloatArray
+from search_spaces.automaton import IntArray
+
+POOL = 200
+SPREAD = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InnerEvolution:
+    """A rule for ``RowSampler``; fields as in the options of the sampler ``guided``."""
+
+    n_startup: int
+    population: int
+    generations: int
+
+    def __call__(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
+        """The next ``count`` rows."""
+        if paid_trials(history) < self.n_startup:
+            return spread_rows(history, count, rng)
+        guide = Guide(history)
+        rows, outlook = self._evolve(guide, history, rng)
+        chosen = rows[_batch(guide, outlook, count)]
+        if len(chosen) < count:
+            more = random_rows(history, count - len(chosen), rng, chosen)
+            chosen = np.concatenate([chosen, more])
+        return chosen
+
+    def _evolve(
+        self, guide: Guide, history: History, rng: np.random.Generator
+    ) -> tuple[IntArray, Outlook]:
+        """The best new candidates that were met, and what is expected of them."""
+        space = history.question.space
+        order = best_first(history.costs_NM, history.violation_N)[: self.population // 2]
+        elite = history.genes_NG[order]
+        rows = np.concatenate([elite, space.sample_genes(rng, self.population)])
+        born = np.concatenate([rows, mutate(space, elite, rng, 1 / rows.shape[1])])
+        pool = _Pool(guide, history)
+        pool.add(born)
+        for _ in range(self.generations):
+            parents = pool.best(self.population)
+            parents = np.concatenate([parents, elite])
+            a, b = rng.choice(parents, self.population), rng.choice(parents, self.population)
+            crossed = rng.random(self.population) < 0.5
+            a[crossed] = cross(space, a[crossed], b[crossed], rng)
+            pool.add(mutate(space, a, rng, 1 / a.shape[1]))
+        return pool.rows_PG, pool.outlook
+
+
+class _Pool:
+    """Distinct new candidates, the best of all that were added."""
+
+    def __init__(self, guide: Guide, history: History) -> None:
+        self._guide, self._history = guide, history
+        self.rows_PG: IntArray = history.genes_NG[:0]
+        self._value_P: FloatArray = np.zeros(0)
+        self.outlook: Outlook = guide.outlook(history.genes_NG[:1]).take(np.zeros(0, dtype=int))
+
+    def add(self, rows_BG: IntArray) -> None:
+        joined = np.concatenate([self.rows_PG, rows_BG])
+        fresh = self._history.unseen(joined)[len(self.rows_PG) :]
+        rows = rows_BG[fresh]
+        if not len(rows):
+            return
+        outlook = self._guide.outlook(rows)
+        value = np.concatenate([self._value_P, self._guide.value(outlook, self._guide.landscape)])
+        kept = np.argsort(-value, kind="stable")[: 4 * POOL]
+        self.rows_PG = np.concatenate([self.rows_PG, rows])[kept]
+        self.outlook = self.outlook.joined(outlook).take(kept)
+        self._value_P = value[kept]
+
+    def best(self, count: int) -> IntArray:
+        return self.rows_PG[:count]
+
+
+def _batch(guide: Guide, outlook: Outlook, count: int) -> IntArray:
+    """Indices of candidates chosen one by one; each joins the front as it is expected to be."""
+    landscape, chosen = guide.landscape, list[int]()
+    left = np.arange(min(POOL, len(outlook.known_BD)))
+    while len(chosen) < count and len(left):
+        value = guide.value(outlook.take(left), landscape)
+        best = int(left[int(np.argmax(value))])
+        chosen.append(best)
+        left = left[left != best]
+        landscape = landscape.joined(float(outlook.height_BS[best].mean()), outlook.known_BD[best])
+    return np.array(chosen, dtype=np.int64)
+
+
+def spread_rows(history: History, count: int, rng: np.random.Generator) -> IntArray:
+    """New rows far from all that is known and from each other, within the free limits."""
+    question, features = history.question, history.features
+
+    def draw(wanted: int) -> IntArray:
+        return question.space.sample_genes(rng, wanted)
+
+    rows = fresh_rows(history, SPREAD, draw)
+    columns = question.columns(rows)
+    allowed = np.flatnonzero(question.free_violation(columns) <= 0)
+    if len(allowed) < count:
+        allowed = np.argsort(question.free_violation(columns), kind="stable")[:count]
+    rows = rows[allowed]
+    columns = {name: values[allowed] for name, values in columns.items()}
+    place_BF = np.concatenate(features(rows, columns), axis=1)
+    known = history.genes_NG
+    distance_B = np.full(len(rows), np.inf)
+    if len(known):
+        known_NF = np.concatenate(features(known, question.columns(known)), axis=1)
+        distance_B = ((place_BF[:, None] - known_NF) ** 2).sum(axis=2).min(axis=1)
+    chosen = list[int]()
+    while len(chosen) < count:
+        best = int(np.argmax(distance_B))
+        chosen.append(best)
+        near_B = ((place_BF - place_BF[best]) ** 2).sum(axis=1)
+        distance_B = np.minimum(distance_B, near_B)
+        distance_B[best] = -1.0
+    return rows[np.array(chosen)]
