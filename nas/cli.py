@@ -85,8 +85,10 @@ def _dispatch(args: list[str]) -> None:
 
 def _compose(command: Command, words: list[str]) -> None:
     flags, overrides = split_words(words)
-    if command.name == "pick" and not any(text.startswith("run=") for text in overrides):
-        raise UserError("pick: the run is missing: formfinder pick RUN [by=accuracy|knee]")
+    reads = command.usage.startswith("RUN ")
+    if reads and not any(text.startswith("run=") for text in overrides):
+        line = f"formfinder {command.name} {command.usage}"
+        raise UserError(f"{command.name}: the run is missing: {line}")
     from nas.cli_compose import compose_and_call
     from search_spaces.registry import load_plugins
 

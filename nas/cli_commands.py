@@ -118,6 +118,20 @@ COMMANDS: dict[str, Command] = {
             sections=("by", "constraints", "device", "progress"),
         ),
         Command(
+            name="proxies",
+            summary="how well scores without training rank a run's networks",
+            usage="RUN [proxies.n=60] [proxies.names=[NAME,...]]",
+            target="nas.pipeline:proxies",
+            details="Scores random members of a trained run untrained, and compares the order with\n"
+            "that of their inherited accuracy on val. Writes proxies.json and proxies.csv into\n"
+            "RUN. What was scored before is not scored again.",
+            examples=(
+                "formfinder proxies runs/digits-cpu-s0",
+                "formfinder proxies runs/digits-cpu-s0 proxies.n=100 proxies.names=[naswot,dss]",
+            ),
+            sections=("proxies", "progress"),
+        ),
+        Command(
             name="list",
             summary="what there is to choose from: attention types, samplers, ...",
             usage="[KIND]",

@@ -15,6 +15,8 @@ from nas.steps.baselines import train_baselines
 from nas.steps.describing import describe_path
 from nas.steps.finetuning import finetune
 from nas.steps.profiling import fit_profiles
+from nas.steps.ranking import rank_proxies
+from nas.steps.ranking_table import show_ranking, write_ranking
 from nas.steps.searching import search as run_search
 from nas.steps.summary import announce, say_next, summarise
 from nas.steps.training import train_supernet
@@ -105,6 +107,18 @@ def pick(config: RunConfig) -> Path:
     data = export_member(job, front, member, model, target, display)
     summarise(job, data, target, display)
     return target
+
+
+def proxies(config: RunConfig) -> RunFolder:
+    """How well proxies rank the architectures of a trained run; trains and searches nothing."""
+    display = Display(config.progress)
+    job = Run(config, write=False)
+    display.step(f"Proxies: {job.folder.path}")
+    ranking = rank_proxies(job, display)
+    show_ranking(ranking, display)
+    write_ranking(ranking, job.folder)
+    display.line(f"written: {job.folder.proxies} and .csv")
+    return job.folder
 
 
 def describe(path: Path) -> None:

@@ -99,6 +99,11 @@ class RunFolder:
         """The fitted predictor of a hardware profile."""
         return self.path / "profiles" / f"{profile_key}.predictor.json"
 
+    @property
+    def proxies(self) -> Path:
+        """How well proxies rank this run's architectures; the table is beside it as CSV."""
+        return self.path / "proxies.json"
+
     def pick(self, digest: str) -> Path:
         """``best.json`` of another member that was picked."""
         return self.path / "picks" / digest / "best.json"
@@ -110,7 +115,15 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

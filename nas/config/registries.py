@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "runtime": ("nas.runtimes.base", "RUNTIMES", "what executes a model there"),
     "objective": ("nas.objectives", "OBJECTIVES", "metrics to search for or to limit"),
     "sampler": ("nas.samplers", "SAMPLERS", "who proposes candidates"),
+    "proxy": ("nas.proxies", "PROXIES", "scores of untrained networks"),
     "executor": ("nas.executors", "EXECUTORS", "where candidates are evaluated"),
     "data": ("nas.data", "SOURCES", "sources of images"),
     "task": ("nas.tasks", "TASKS", "what the model is trained for"),

@@ -65,6 +65,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "executor.timeout_s": _POSITIVE,
     "executor.retries": _AT_LEAST_0,
     "finetune.epochs": _AT_LEAST_0,
+    "proxies.n": (lambda v: v >= 10, "10 or more"),
     "seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "data.seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "device": (lambda v: v in ("auto", "cpu", "mps") or v.startswith("cuda"), "auto|cpu|cuda|mps"),
@@ -120,6 +121,8 @@ def _check_names(config: RunConfig) -> None:
     _check_member("sampler.name", config.sampler.name, "sampler")
     _check_options(config)
     _check_member("executor.name", config.executor.name, "executor")
+    for name in config.proxies.names:
+        _check_member("proxies.names", name, "proxy")
     if not config.hardware:
         raise bad_value("hardware", "[]", "at least one profile, e.g. hardware=cpu")
     for name, profile in config.hardware.items():

@@ -98,6 +98,14 @@ class ExecutorConfig:
 
 
 @dataclass
+class ProxiesConfig:
+    """What ``formfinder proxies`` compares."""
+
+    names: list[str] = resumable([], "proxies to compare; none: all of them")
+    n: int = resumable(60, "random architectures, and as many of each attention type")
+
+
+@dataclass
 class FinetuneConfig:
     """Training of the winner from its inherited weights."""
 
@@ -124,6 +132,7 @@ class RunConfig:
     constraints: dict[str, float | None] = identity({}, "hard limits by metric; null: none")
     sampler: SamplerConfig = section(SamplerConfig, "who proposes candidates")
     executor: ExecutorConfig = section(ExecutorConfig, "where they are evaluated")
+    proxies: ProxiesConfig = section(ProxiesConfig, "scores without training to compare")
     finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
     report: ReportConfig = section(ReportConfig, "what the report adds")
     seed: int = identity(0, "seed of training and search")
