@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nas.cli_commands import COMMANDS, Command
+from nas.cli_secrets import hidden
+from nas.masking import masked
 from search_spaces.errors import UserError, nearest, unknown_name
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    sys.stderr.write(f"formfinder: {line}\n")
+    sys.stderr.write(f"formfinder: {masked(line)}\n")
     return code
 
 
@@ -84,7 +86,8 @@ def _dispatch(args: list[str]) -> None:
 
 
 def _compose(command: Command, words: list[str]) -> None:
-    flags, overrides = split_words(words)
+    flags, given = split_words(words)
+    overrides = [hidden(override) for override in given]
     reads = command.usage.startswith("RUN ")
     if reads and not any(text.startswith("run=") for text in overrides):
         line = f"formfinder {command.name} {command.usage}"

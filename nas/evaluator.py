@@ -1,16 +1,19 @@
 """Accuracy of an architecture with the supernet's weights on the validation images.
 
-Workers build their evaluator from the run folder: weights and decoded images are read once and
-stay in memory. Nothing of the test split is in reach here.
+The driver reads weights and decoded images once; workers are handed them in memory, and read no
+file: on a cluster they may not see the run's folder. Nothing of the test split is in reach here.
 """
 
 from __future__ import annotations
 
+import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.run_folder import RunFolder, read_json
+from nas.executors import Arrays
+from nas.run_folder import RunFolder
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 
@@ -18,44 +21,41 @@ if TYPE_CHECKING:
     import torch
 
 CHUNK = 512
+WEIGHTS, IMAGES = "weights.", "val."  # prefixes of the shared arrays' names
+ALIGNED = 64  # bytes; kernels may round otherwise, and run slower, on data that starts elsewhere
 
 
 @dataclass(frozen=True)
 class SupernetEvaluatorFactory:
-    """Builds an evaluator from a run folder.
+    """Builds evaluators of a run.
 
     Attributes:
-        folder: the folder that holds space, weights and validation images.
-        weights: hash the weights must have.
+        folder: the folder that holds weights and validation images; only the driver reads it.
+        space: the space's declaration, JSON.
         num_classes: outputs of the head.
+        weights: hash the weights must have.
+        images: hash the images and their labels must have.
     """
 
     folder: str
-    weights: str
+    space: str
     num_classes: int
+    weights: str
+    images: str
 
-    def build(self) -> SupernetEvaluator:
-        """Load everything.
+    def shared(self) -> Arrays:
+        """Weights and validation images, as ``weights.NAME``, ``val.images`` and ``val.labels``.
 
         Raises:
-            UserError: weights or images are missing, or are not those the study began with.
+            UserError: a file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from nas.device import keep_large_blocks
-        from search_spaces.space import SearchSpace
-        from supernet.model import Supernet
-        from supernet.operators import all_cards
-        from supernet.training.checkpoint import weights_hash
-        from supernet.training.loop import load_supernet
+        from supernet.training.checkpoint import load_checkpoint
 
-        keep_large_blocks()
         folder = RunFolder(Path(self.folder))
-        space = SearchSpace(read_json(folder.space)["space"], all_cards())
-        supernet = load_supernet(Supernet(space, self.num_classes), folder.supernet)
-        if weights_hash(supernet.state_dict()) != self.weights:
-            raise UserError(f"{folder.supernet}: not the weights this study began with")
+        weights = load_checkpoint(folder.supernet).section("average")
         try:
             images = load_file(folder.val_images)
         except (OSError, SafetensorError) as error:
@@ -63,7 +63,61 @@ class SupernetEvaluatorFactory:
                 f"{folder.val_images}: cannot be read ({error}); delete it, and the same command "
                 "writes it anew"
             ) from error
+        named = {f"{WEIGHTS}{name}": tensor for name, tensor in weights.items()}
+        named |= {f"{IMAGES}{name}": tensor for name, tensor in images.items()}
+        return {name: tensor.numpy() for name, tensor in named.items()}
+
+    def build(self, shared: Arrays) -> SupernetEvaluator:
+        """An evaluator that reads the shared memory itself where it can, and copies nothing.
+
+        Raises:
+            UserError: weights or images are not those the study began with.
+        """
+        import torch
+
+        from nas.device import keep_large_blocks
+        from search_spaces.space import SearchSpace
+        from supernet.model import Supernet
+        from supernet.operators import all_cards
+
+        keep_large_blocks()
+        folder = RunFolder(Path(self.folder))
+        weights, found = _section(shared, WEIGHTS)
+        if found != self.weights:
+            raise UserError(f"{folder.supernet}: not the weights this study began with")
+        images, found = _section(shared, IMAGES)
+        if found != self.images:
+            raise UserError(
+                f"{folder.val_images}: not the images of this study; delete it, and the same "
+                "command writes it anew"
+            )
+        with torch.device("meta"):
+            supernet = Supernet(SearchSpace(json.loads(self.space), all_cards()), self.num_classes)
+        supernet.load_state_dict(weights, assign=True)
+        supernet.requires_grad_(False).eval()
         return SupernetEvaluator(supernet, images["images"], images["labels"])
+
+
+def _section(shared: Arrays, prefix: str) -> tuple[dict[str, torch.Tensor], str]:
+    """The tensors below a prefix, without it, and their hash."""
+    from supernet.training.checkpoint import weights_hash
+
+    tensors = {
+        name.removeprefix(prefix): _tensor(array)
+        for name, array in shared.items()
+        if name.startswith(prefix)
+    }
+    return tensors, weights_hash(tensors)
+
+
+def _tensor(array: Any) -> torch.Tensor:
+    import torch
+
+    with warnings.catch_warnings():
+        # Shared memory is read-only, and torch warns of what writing to it would do.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensor = torch.from_numpy(array)
+    return tensor if tensor.data_ptr() % ALIGNED == 0 else tensor.clone()
 
 
 class SupernetEvaluator:

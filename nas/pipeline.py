@@ -17,10 +17,12 @@ from nas.steps.finetuning import finetune
 from nas.steps.profiling import fit_profiles
 from nas.steps.ranking import rank_proxies
 from nas.steps.ranking_table import show_ranking, write_ranking
+from nas.steps.searching import executor_options
 from nas.steps.searching import search as run_search
 from nas.steps.summary import announce, say_next, summarise
 from nas.steps.training import train_supernet
 from nas.steps.verifying import choose, verify
+from nas.study.mirror_address import check_mirror
 from search_spaces.errors import UserError, writing
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
@@ -128,12 +130,14 @@ def describe(path: Path) -> None:
 
 def _check_search(config: RunConfig) -> None:
     """What would stop a search, before anything is trained for it."""
-    EXECUTORS[config.executor.name].check()
+    EXECUTORS[config.executor.name].check(executor_options(config))
     if len(config.hardware) > 1:
         raise UserError(
             f"hardware=[{','.join(config.hardware)}]: allowed is one profile; search for the "
             "others afterwards: formfinder search supernet=RUN hardware=NAME"
         )
+    if config.search.mirror is not None:
+        check_mirror(config.search.mirror)
 
 
 # -- steps ------------------------------------------------------------------------------------

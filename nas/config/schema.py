@@ -75,6 +75,7 @@ class SearchConfig:
     trials: int = resumable(500, "evaluations in total, those of earlier starts included")
     minutes: float | None = resumable(None, "stop after this time; null: by trials")
     batch_size: int = identity(20, "candidates proposed at once")
+    mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
 
 
 @dataclass

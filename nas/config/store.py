@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.config.schema import RunConfig
+from nas.masking import masked
 from search_spaces.errors import UserError, writing
 
 
@@ -39,10 +40,16 @@ def from_dict(data: Mapping[str, Any]) -> RunConfig:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write ``config`` as YAML; a reader sees the old file or the new one, never half of it."""
+    """Write ``config`` as YAML; a reader sees the old file or the new one, never half of it.
+
+    Passwords in addresses are written as ``***``.
+    """
     import yaml
 
-    text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    data = to_dict(config)
+    if data["search"]["mirror"]:
+        data["search"]["mirror"] = masked(data["search"]["mirror"])
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
         try:

@@ -2,6 +2,7 @@
 
 from nas.executors.executor import (
     EXECUTORS,
+    Arrays,
     Evaluator,
     EvaluatorFactory,
     Executor,
@@ -16,6 +17,7 @@ from nas.executors.executor import (
 
 __all__ = [
     "EXECUTORS",
+    "Arrays",
     "Evaluator",
     "EvaluatorFactory",
     "Executor",

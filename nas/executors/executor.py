@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, cast
 
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError, bad_value
 from search_spaces.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Arrays: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
 
 Part = Literal["all", "first", "rest"]
 """Which of the validation images: ``first`` is a fixed part of them, ``rest`` are the others."""
@@ -34,13 +39,24 @@ class PartEvaluator(Evaluator, Protocol):
 
 
 class EvaluatorFactory(Protocol):
-    """A frozen dataclass of plain values (paths, names, numbers) that travels to the workers."""
+    """A frozen dataclass of plain values (names, numbers) that travels to the workers."""
 
-    def build(self) -> Evaluator:
-        """Load everything; called once in each worker.
+    def shared(self) -> Arrays:
+        """What all evaluators read, by name: weights, images. Called once, by the driver.
 
         Raises:
-            UserError: what the paths name cannot be used.
+            UserError: the files it comes from cannot be used.
+        """
+        ...
+
+    def build(self, shared: Arrays) -> Evaluator:
+        """Make an evaluator; called once in each worker, which may see no file of the driver's.
+
+        Args:
+            shared: what ``shared`` gave; perhaps read-only, in memory that other workers read.
+
+        Raises:
+            UserError: nothing can be evaluated with it.
         """
         ...
 
@@ -142,7 +158,7 @@ class Opener(Protocol):
     @property
     def summary(self) -> str: ...
 
-    def check(self) -> None:
+    def check(self, options: ExecutorOptions) -> None:
         """Refuse early: called before a run trains anything, and quick.
 
         Raises:

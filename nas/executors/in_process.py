@@ -36,7 +36,7 @@ class InProcess:
             if should_stop():
                 return
             if self._evaluator is None:
-                self._evaluator = self._factory.build()
+                self._evaluator = self._factory.build(self._factory.shared())
             values, error, seconds = evaluate_safely(self._evaluator, architecture, part)
             yield Outcome(architecture=architecture, values=values, error=error, seconds=seconds)
 
@@ -59,7 +59,7 @@ class InProcessOpener:
     label = "in this process"
     summary = "one evaluation after the other, no other process, no time-out"
 
-    def check(self) -> None:
+    def check(self, options: ExecutorOptions) -> None:
         """See ``Opener.check``: it always works."""
 
     def open(self, factory: EvaluatorFactory, options: ExecutorOptions, folder: Path) -> InProcess:

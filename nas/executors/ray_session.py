@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.executors.executor import ExecutorOptions
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, bad_value
 from search_spaces.registry import PLUGINS_VARIABLE, plugin_folders
 
-OBJECT_STORE_BYTES = 200 * 10**6
+OBJECT_STORE_BYTES = 200 * 10**6  # at least, beside what the workers share
+CONNECT_S = 10.0
 WITHOUT = "executor=in_process runs without Ray"
 
 # Read by Ray when it is imported or started. A user's own setting wins.
@@ -26,6 +29,26 @@ _DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A Ray that can be used.
+
+    Attributes:
+        ray: the module.
+        owner: whether it was started or joined here, and so is left by ``close``.
+        elastic: whether machines may join and leave.
+    """
+
+    ray: Any
+    owner: bool
+    elastic: bool
+
+    def close(self) -> None:
+        """Shut it down, or leave the cluster, where this was the start of it."""
+        if self.owner and self.ray.is_initialized():
+            self.ray.shutdown()
 
 
 def worker_environment(options: ExecutorOptions) -> dict[str, str]:
@@ -59,30 +82,53 @@ def import_ray(address: str | None) -> Any:
     return ray
 
 
-def start(options: ExecutorOptions, folder: Path) -> tuple[Any, bool]:
+def check_address(address: str) -> None:
+    """Refuse an address where nothing listens; without Ray, within ``CONNECT_S``.
+
+    Raises:
+        UserError: it is no address, or cannot be reached.
+    """
+    if address == "auto":  # Ray looks for a cluster on this machine
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise bad_value("executor.address", address, "HOST:PORT, ray://HOST:PORT, auto or null")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"executor.address={address!r} cannot be reached ({reason}); is the cluster up? "
+            f"executor.address=null starts a local Ray, {WITHOUT}"
+        ) from error
+
+
+def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Session:
     """Start a local Ray or join the cluster at ``options.address``.
 
     Args:
         options: workers and threads.
         folder: made the working directory for the start, and so the workers'; it must hold no
             Python packages.
+        shared_bytes: what all workers will read in one local object store.
 
     Returns:
-        The module, and whether this call started it. Where the process already has a Ray, that
-        one is used.
+        It. Where the process already has a Ray, that one is used.
 
     Raises:
         UserError: Ray cannot be imported, started or joined.
     """
+    if options.address is not None:
+        check_address(options.address)
     ray = import_ray(options.address)
     if ray.is_initialized():
-        return ray, False
+        return Session(ray, owner=False, elastic=True)
     arguments: dict[str, Any] = {"address": options.address or "local"}
     if options.address is None:
         # ``None`` would join any cluster that happens to run on this machine.
         arguments |= {
-            "num_cpus": worker_count(options, None),
-            "object_store_memory": OBJECT_STORE_BYTES,
+            "num_cpus": (options.workers or local_seats(options.threads)) * options.threads,
+            "object_store_memory": OBJECT_STORE_BYTES + shared_bytes + shared_bytes // 4,
             "include_dashboard": False,
         }
     environment = worker_environment(options)  # here: a relative folder means the user's own place
@@ -98,16 +144,19 @@ def start(options: ExecutorOptions, folder: Path) -> tuple[Any, bool]:
         what = f"cannot join {options.address}" if options.address else "cannot start"
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"executor=ray: Ray {what}: {reason}; {WITHOUT}") from error
-    return ray, True
+    return Session(ray, owner=True, elastic=options.address is not None)
 
 
-def worker_count(options: ExecutorOptions, ray: Any | None) -> int:
-    """As asked for, else one per core of the cluster, or of this machine."""
-    if options.workers is not None:
-        return options.workers
-    if ray is not None:
-        return max(1, int(ray.cluster_resources().get("CPU", 1)))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def seats_of(ray: Any, threads: int) -> int:
+    """How many workers of so many threads the machines of a cluster can hold, 1 or more."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return max(1, sum(int(node["Resources"].get("CPU", 0)) // threads for node in alive))
+
+
+def local_seats(threads: int) -> int:
+    """The same of this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // threads)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from nas.executors.executor import Evaluator, EvaluatorFactory, Part, evaluate_safely
 from search_spaces.architecture import Architecture
@@ -19,10 +21,18 @@ class Worker:
         self._threads = threads
         self._evaluator: Evaluator | None = None
 
-    def start(self, factory: EvaluatorFactory) -> None:
-        """Build the evaluator. Apart from ``__init__``, so that its errors arrive as they are."""
+    def start(self, factory: EvaluatorFactory, references: Sequence[Any]) -> None:
+        """Build the evaluator. Apart from ``__init__``, so that its errors arrive as they are.
+
+        Args:
+            factory: builds it.
+            references: of the shared arrays, one. Its content is not copied: on one machine all
+                workers read the same memory, and nobody can write it.
+        """
+        import ray
+
         self._pin()
-        self._evaluator = factory.build()
+        self._evaluator = factory.build(ray.get(references[0]))
         self._pin()  # it may have been the build that imported torch
 
     def evaluate(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
+from nas.config import RunConfig
 from nas.display import Display, duration
 from nas.evaluation import EvaluationStore
 from nas.evaluator import SupernetEvaluatorFactory
@@ -17,6 +20,7 @@ from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
 from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
+from nas.study.mirror import Mirror
 from search_spaces.architecture import Value
 from search_spaces.errors import UserError
 from supernet.model import Supernet
@@ -37,17 +41,17 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     limits = limits_of(run.config)
     reachable = problem.columns(probe_rows(run.offered, run.config.seed))
     check_reachable(limits, reachable, _advice(run))
-    write_val_images(run)
+    images = write_val_images(run)
     config = run.config
     assert run.source is not None
-    factory = SupernetEvaluatorFactory(str(run.source.path.resolve()), weights, run.num_classes)
-    options = ExecutorOptions(
-        workers=config.executor.workers,
-        timeout_s=config.executor.timeout_s,
-        retries=config.executor.retries,
-        address=config.executor.address,
-        threads=config.executor.threads,
+    factory = SupernetEvaluatorFactory(
+        folder=str(run.source.path.resolve()),
+        space=json.dumps(run.space.to_dict()),
+        num_classes=run.num_classes,
+        weights=weights,
+        images=images,
     )
+    options = executor_options(config)
     spec = StudySpec(
         objectives=tuple(OBJECTIVES[name] for name in config.search.objectives),
         limits=limits,
@@ -73,9 +77,26 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
             journal=run.folder.study,
             budget=Budget(trials=config.search.trials, minutes=config.search.minutes),
             on_trial=on_trial,
+            mirror=_mirror(run),
         )
     _report(run, result, display)
     return result
+
+
+def executor_options(config: RunConfig) -> ExecutorOptions:
+    """How a run evaluates."""
+    return ExecutorOptions(
+        workers=config.executor.workers,
+        timeout_s=config.executor.timeout_s,
+        retries=config.executor.retries,
+        address=config.executor.address,
+        threads=config.executor.threads,
+    )
+
+
+def _mirror(run: Run) -> Mirror | None:
+    address = run.config.search.mirror
+    return None if address is None else Mirror(address, run.folder.path.name)
 
 
 def _advice(run: Run) -> str:
@@ -103,18 +124,17 @@ def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:
     )
 
 
-def write_val_images(run: Run) -> None:
-    """The decoded validation images, once, for all workers."""
+def write_val_images(run: Run) -> str:
+    """Write the decoded validation images, once; their hash."""
     assert run.source is not None
-    path = run.source.val_images
-    if path.exists():
-        return
     val = run.dataset.val
     tensors = {
         "images": run.dataset.transform.normalise(val.images_NCHW),
         "labels": val.labels_N,
     }
-    save_tensors(path, tensors)
+    if not run.source.val_images.exists():
+        save_tensors(run.source.val_images, tensors)
+    return weights_hash(tensors)
 
 
 def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:

@@ -14,6 +14,7 @@ from nas.executors import Executor
 from nas.pareto import Box
 from nas.study.interrupt import Stopper
 from nas.study.journal import CREATE_TRIAL, Journal, Record
+from nas.study.mirror import Mirror
 from nas.study.opening import begin, split
 from nas.study.problem import Budget, SearchProblem, StudySpec
 from nas.study.trials import FinishedTrial, Progress, front_of
@@ -62,6 +63,7 @@ def run_study(
     journal: Path,
     budget: Budget,
     on_trial: Callable[[FinishedTrial], None] | None = None,
+    mirror: Mirror | None = None,
 ) -> StudyResult:
     """Run, or go on with, the study in ``journal`` until ``budget`` is spent.
 
@@ -79,6 +81,7 @@ def run_study(
         journal: the study's file.
         budget: trials in total, minutes of this start.
         on_trial: called with each new trial once it is durable.
+        mirror: gets a copy of the journal's trials.
 
     Raises:
         UserError: the journal is of another study or in use, a sampler option cannot be used, the
@@ -87,6 +90,8 @@ def run_study(
     with ExitStack() as stack:
         file = stack.enter_context(Journal(journal))
         begin(file, problem, spec)
+        if mirror is not None:
+            stack.enter_context(mirror.follow(file.records))
         stopper = stack.enter_context(Stopper(budget.minutes))
         opened: list[Executor] = []
 

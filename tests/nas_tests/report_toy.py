@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nas.evaluation import EvaluationKey, EvaluationStore
+from nas.executors import Arrays
 from nas.executors.in_process import InProcess
 from nas.front import Front, Layer, Member, Metric
 from nas.measurement.records import Measurement
@@ -167,7 +168,10 @@ class Problem:
 class Factory:
     fails: int = 0
 
-    def build(self) -> Evaluator:
+    def shared(self) -> Arrays:
+        return {}
+
+    def build(self, shared: Arrays) -> Evaluator:
         return Evaluator(self.fails)
 
 

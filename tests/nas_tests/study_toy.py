@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nas.evaluation import EvaluationKey
+from nas.executors import Arrays
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
 from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace, Suggestion, Trial
@@ -129,7 +130,10 @@ class ToyFactory:
     dies: str | None = None
     died: str | None = None
 
-    def build(self) -> ToyEvaluator:
+    def shared(self) -> Arrays:
+        return {}
+
+    def build(self, shared: Arrays) -> ToyEvaluator:
         return ToyEvaluator(self)
 
 
@@ -158,5 +162,5 @@ class ToyEvaluator:
 
 
 class BrokenFactory(ToyFactory):
-    def build(self) -> ToyEvaluator:
+    def build(self, shared: Arrays) -> ToyEvaluator:
         raise UserError("weights.safetensors: no such file")

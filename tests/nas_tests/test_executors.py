@@ -25,9 +25,9 @@ def test_in_process_answers_in_order_and_builds_its_evaluator_once(tmp_path: Pat
     built = []
 
     class Counting(ToyFactory):
-        def build(self):  # type: ignore[no-untyped-def]
+        def build(self, shared):  # type: ignore[no-untyped-def]
             built.append(1)
-            return super().build()
+            return super().build(shared)
 
     with open_executor("in_process", Counting(), ExecutorOptions(), tmp_path) as executor:
         assert built == [], "nothing is loaded before it is needed"

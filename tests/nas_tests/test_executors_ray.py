@@ -124,7 +124,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Probe:
-    def build(self):
+    def shared(self):
+        return {}
+
+    def build(self, shared):
         return self
 
     def evaluate(self, architecture):
