@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.cli_errors import check_added, explained
-from nas.config import RunConfig, load_config, validate
+from nas.config import RunConfig, SearchConfig, load_config, validate
 from nas.config.registries import names, registry
 from nas.run_folder import RunFolder
 from search_spaces.errors import UserError, bad_value
@@ -71,8 +71,11 @@ def register_groups() -> None:
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
-    # One nullable key per registered metric, so that a misspelt limit is an unknown key.
-    schema = RunConfig(constraints=dict.fromkeys(names("objective")))
+    # One nullable key per registered metric, so that a misspelt one is an unknown key.
+    metrics = names("objective")
+    schema = RunConfig(
+        constraints=dict.fromkeys(metrics), search=SearchConfig(reference=dict.fromkeys(metrics))
+    )
     store.store(name="schema", node=schema)
     for device in registry("hardware"):
         store.store(

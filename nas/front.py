@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.run_folder import read_json, write_json
 from search_spaces.architecture import Architecture
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, bad_value
 
 SCHEMA_VERSION = 1
 
@@ -72,6 +72,7 @@ class Member:
         layers: its trace, so that readers need no torch.
         tied: whether its accuracy is statistically tied with the most accurate member's.
         dominated: whether measured values show that another member is better in everything.
+        origin: in a merged front the run, seed, weights and profile it is of; {} otherwise.
     """
 
     architecture: Architecture
@@ -80,6 +81,7 @@ class Member:
     layers: tuple[Layer, ...]
     tied: bool
     dominated: bool
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -100,6 +102,7 @@ class Member:
             "layers": [asdict(layer) for layer in self.layers],
             "tied": self.tied,
             "dominated": self.dominated,
+            **({"origin": dict(self.origin)} if self.origin else {}),
         }
 
     @classmethod
@@ -115,6 +118,7 @@ class Member:
             ),
             tied=data["tied"],
             dominated=data["dominated"],
+            origin=data.get("origin", {}),
         )
 
 
@@ -130,7 +134,7 @@ class Front:
         profile: the hardware profile, with its key.
         weights: hash of the supernet's weights.
         objectives: name, direction, unit and label of each.
-        limits: hard limits by metric.
+        limits: hard limits by metric, as the configuration states them.
         members: by descending accuracy; dominated ones (after measuring) included and marked.
         winner: digest of the member that was exported as best.json.
         winner_rule: ``knee`` or ``accuracy``.
@@ -146,7 +150,7 @@ class Front:
     profile: Mapping[str, Any]
     weights: str
     objectives: tuple[Mapping[str, str], ...]
-    limits: Mapping[str, float]
+    limits: Mapping[str, Any]
     members: tuple[Member, ...]
     winner: str
     winner_rule: str
@@ -163,6 +167,19 @@ class Front:
             if member.digest == digest:
                 return member
         raise UserError(f"front: no member {digest!r}")
+
+    def find(self, start: str) -> Member:
+        """The member whose digest begins with ``start``.
+
+        Raises:
+            UserError: there is none, or there are several.
+        """
+        found = [member for member in self.members if member.digest.startswith(start)]
+        if start and len(found) == 1:
+            return found[0]
+        digests = [member.digest for member in found or self.members]
+        shown = f"{', '.join(digests[:8])}{', …' if len(digests) > 8 else ''}"
+        raise bad_value("member", start, f"the digest of one member, or how it begins: {shown}")
 
     def standing(self) -> tuple[Member, ...]:
         """The members that measuring did not show to be dominated."""

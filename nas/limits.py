@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from nas.config import RunConfig
-from nas.objectives import OBJECTIVES, Limit
+from nas.objectives import OBJECTIVES, Limit, read_limits
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
 from supernet.costs import Costs
 
+COUNTED = ("peak_memory_mb", "params", "macs")
 PROBE = 4096
+ROUNDS, PATIENCE = 30, 6
+PARENTS = 256
+
+Price = Callable[[IntArray], Mapping[str, FloatArray]]
+"""Free metrics of legal gene rows ``(B, G)``: columns ``(B,)`` by name."""
 
 
 def limits_of(config: RunConfig) -> tuple[Limit, ...]:
-    """The hard limits of a run."""
+    """The hard limits of a run.
+
+    Raises:
+        UserError: one cannot be read.
+    """
     return tuple(
-        Limit(OBJECTIVES[name], bound)
-        for name, bound in config.constraints.items()
-        if bound is not None
+        limit
+        for name, value in config.constraints.items()
+        for limit in read_limits(OBJECTIVES[name], value)
     )
 
 
@@ -44,34 +56,87 @@ def probe_rows(space: SearchSpace, seed: int) -> IntArray:
 
 def closed_form(costs: Costs, batch: int) -> dict[str, FloatArray]:
     """The metrics that are counted rather than measured or learned, as columns by name."""
-    return {
-        "peak_memory_mb": costs.peak_memory_mb(batch),
-        "params": costs.params_B,
-        "macs": costs.macs_B,
-    }
+    return dict(
+        zip(COUNTED, (costs.peak_memory_mb(batch), costs.params_B, costs.macs_B), strict=True)
+    )
 
 
 def check_reachable(
-    limits: Iterable[Limit], columns: Mapping[str, FloatArray], advice: str = ""
+    limits: Iterable[Limit], space: SearchSpace, price: Price, seed: int, advice: str = ""
 ) -> None:
-    """Refuse limits that no architecture meets, before anything is paid for.
+    """Refuse limits that no architecture meets, one by one or together, before anything is paid.
+
+    Candidates are evolved towards the limits, priced by their free metrics alone, until one meets
+    them.
 
     Args:
         limits: those on metrics that are no column are not judged.
-        columns: metrics of ``probe_rows``.
+        space: what may be proposed.
+        price: its free metrics, quantiles included where a limit asks for them.
+        seed: of the candidates.
         advice: ends the line.
 
     Raises:
-        UserError: names the limit and the best value that can be reached.
+        UserError: names the limits and the best that can be reached.
     """
-    for limit in limits:
-        values = columns.get(limit.objective.name)
-        if values is None:
-            continue
-        best = float(values.min() if limit.objective.direction == "min" else values.max())
-        if limit.violation(best) > 0:
-            unit = f" {limit.objective.unit}" if limit.objective.unit else ""
-            raise UserError(
-                f"constraints.{limit.objective.name}={limit.bound:g}: no architecture of the space "
-                f"meets it; the best reachable value is about {best:.4g}{unit}{advice}"
-            )
+    rows = probe_rows(space, seed)
+    columns = price(rows)
+    judged = [limit for limit in limits if limit.metric in columns]
+    groups = [*itertools.combinations(judged, 1), *itertools.combinations(judged, 2)]
+    if len(judged) > 2:
+        groups.append(tuple(judged))
+    for group in groups:
+        if (_violation(group, columns) > 0).all():
+            nearest = _nearest(group, space, price, rows, seed)
+            if _violation(group, price(nearest[None]))[0] > 0:
+                raise UserError(_contradiction(group, price(nearest[None])) + advice)
+
+
+def _nearest(
+    limits: Sequence[Limit], space: SearchSpace, price: Price, rows: IntArray, seed: int
+) -> IntArray:
+    """The gene row with the least sum of violations that an evolution from ``rows`` finds."""
+    rng = np.random.default_rng([seed, 5])
+    total, best, since = _violation(limits, price(rows)), math.inf, 0
+    for _ in range(ROUNDS):
+        since = 0 if total.min() < best else since + 1
+        best = float(total.min())
+        if best <= 0 or since == PATIENCE:
+            break
+        kept = rows[np.argsort(total, kind="stable")[:PARENTS]]
+        first, second = rng.integers(len(kept), size=(2, PROBE // 2))
+        crossed = space.crossover(kept[first], kept[second], rng)
+        changed = space.mutate(kept[first], rng, 2 / len(space.genes))
+        rows = np.concatenate([kept, crossed, changed])
+        total = _violation(limits, price(rows))
+    nearest: IntArray = rows[int(total.argmin())]
+    return nearest
+
+
+def _violation(limits: Sequence[Limit], columns: Mapping[str, FloatArray]) -> FloatArray:
+    """Sum of the relative violations, ``(B,)``."""
+    parts = [np.maximum(limit.excess(columns[limit.metric]), 0.0) for limit in limits]
+    total: FloatArray = np.nan_to_num(np.sum(parts, axis=0), nan=np.inf)
+    return total
+
+
+def _contradiction(limits: Sequence[Limit], columns: Mapping[str, FloatArray]) -> str:
+    values = [float(columns[limit.metric][0]) for limit in limits]
+    reached = [_with_unit(limit, value) for limit, value in zip(limits, values, strict=True)]
+    if len(limits) == 1:
+        return (
+            f"{limits[0].asked}: no architecture of the space meets it; the best reachable value "
+            f"is about {reached[0]}"
+        )
+    named = zip(limits, reached, strict=True)
+    listed = " and ".join(f"{limit.objective.name} {value}" for limit, value in named)
+    return (
+        f"{' and '.join(limit.asked for limit in limits)}: no architecture of the space meets "
+        f"{'both' if len(limits) == 2 else 'all'}; the best compromise found has {listed}"
+    )
+
+
+def _with_unit(limit: Limit, value: float) -> str:
+    unit = f" {limit.objective.unit}" if limit.objective.unit else ""
+    sure = "" if limit.confidence is None else f" at the {limit.quantile:g} quantile"
+    return f"{value:.4g}{unit}{sure}"

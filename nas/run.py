@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +20,13 @@ from nas.config import (
 from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.profile import HardwareProfile
-from nas.limits import check_reachable, closed_form, limits_of, probe_rows
+from nas.limits import check_reachable, closed_form, limits_of
 from nas.run_folder import RunFolder, read_json, write_json
-from nas.runtimes.base import RUNTIMES
+from nas.runtimes.base import RUNTIMES, FloatArray
+from nas.starting import known_good
 from nas.tasks import TASKS
 from nas.tasks.task import Task
+from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError, writing
 from search_spaces.space import SearchSpace
 from supernet.costs import SpaceCosts
@@ -53,10 +56,13 @@ class Run:
         space: every architecture the weights serve.
         offered: those that the profiles' runtimes can run; they are measured and searched.
         source: the folder that holds weights and accuracies: the run's own, or ``supernet=RUN``.
+        earlier: folders of the searches whose fronts this one begins with.
     """
 
     def __init__(self, config: RunConfig, *, write: bool = True) -> None:
         self.config = config
+        self._only: HardwareProfile | None = None
+        self.earlier: tuple[RunFolder, ...] = ()
         self.source = RunFolder(Path(config.supernet)) if config.supernet else None
         if self.source is not None:
             owner = load_config(self.source.config)
@@ -91,6 +97,8 @@ class Run:
     @property
     def profiles(self) -> tuple[HardwareProfile, ...]:
         """The hardware profiles of this run."""
+        if self._only is not None:
+            return (self._only,)
         size = self.space.spec.image_size
         return tuple(
             HardwareProfile.of(name, config, size, self.space.spec.channels)
@@ -99,19 +107,25 @@ class Run:
 
     @property
     def profile(self) -> HardwareProfile:
-        """The profile that is searched for.
+        """The profile that is searched for; a run for several is asked by ``searches``."""
+        (profile,) = self.profiles
+        return profile
 
-        Raises:
-            UserError: there are several.
-        """
-        profiles = self.profiles
-        if len(profiles) != 1:
-            names = [profile.name for profile in profiles]
-            raise UserError(
-                f"hardware={names}: a search is for one profile; search for the others with "
-                f"formfinder search supernet={self.folder.path} hardware=NAME"
-            )
-        return profiles[0]
+    @cached_property
+    def searches(self) -> tuple[Run, ...]:
+        """This run once for each profile, as the search for it sees it."""
+        if len(self.profiles) == 1:
+            return (self,)
+        _ = self.costs  # made once, for all of them
+        made: list[Run] = []
+        for profile in self.profiles:
+            one = copy.copy(self)
+            one._only = profile
+            one.folder = RunFolder(self.folder.path, profile.name)
+            one.offered = one._offered()
+            one.earlier = tuple(before.folder for before in made)
+            made.append(one)
+        return tuple(made)
 
     def new_supernet(self) -> Supernet:
         """A supernet with weights drawn from the seed."""
@@ -152,9 +166,11 @@ class Run:
         """Put what the run begins with into its folder, unless it was done on opening.
 
         Raises:
-            UserError: no architecture can meet a limit; nothing was written.
+            UserError: no architecture can meet a limit, or there is nothing to start from;
+                nothing was written.
         """
         self._check_limits()
+        known_good(self.space, self.config.search.start_from)
         self._write()
 
     # -- opening ------------------------------------------------------------------------------
@@ -217,8 +233,12 @@ class Run:
         """Refuse limits on counted metrics that nothing meets; measured ones have to wait."""
         limits = limits_of(self.config)
         if limits:
-            costs = self.costs(probe_rows(self.offered, self.config.seed))
-            check_reachable(limits, closed_form(costs, min(p.batch for p in self.profiles)))
+            batch = min(profile.batch for profile in self.profiles)
+
+            def price(genes_BG: IntArray) -> dict[str, FloatArray]:
+                return closed_form(self.costs(genes_BG), batch)
+
+            check_reachable(limits, self.offered, price, self.config.seed)
 
     def _write(self) -> None:
         with writing(self.folder.path):

@@ -11,6 +11,8 @@ from typing import Any
 
 from search_spaces.errors import UserError, writing
 
+DEVICES = "devices"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -18,9 +20,37 @@ class RunFolder:
 
     Attributes:
         path: the folder.
+        device: profile whose search is meant, in a run for several; None in a run for one.
     """
 
     path: Path
+    device: str | None = None
+
+    @classmethod
+    def at(cls, path: Path) -> RunFolder:
+        """The run at ``path``, which may also be one of its ``devices/NAME``."""
+        if path.parent.name == DEVICES and (path.parent.parent / "config.yaml").exists():
+            return cls(path.parent.parent, path.name)
+        return cls(path)
+
+    @property
+    def found(self) -> Path:
+        """Where the search and what came of it lie; all else is shared by a run's profiles."""
+        return self.path if self.device is None else self.path / DEVICES / self.device
+
+    @property
+    def title(self) -> str:
+        """The run's name, and the profile's where it has several."""
+        name = self.path.resolve().name
+        return name if self.device is None else f"{name}/{self.device}"
+
+    def parts(self) -> tuple[RunFolder, ...]:
+        """One for each profile's search: itself, or those in ``devices/``."""
+        folder = self.path / DEVICES
+        if self.device is not None or not folder.is_dir():
+            return (self,)
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        return tuple(RunFolder(self.path, name) for name in names)
 
     @property
     def config(self) -> Path:
@@ -65,12 +95,17 @@ class RunFolder:
     @property
     def study(self) -> Path:
         """The study, in Optuna's journal format."""
-        return self.path / "study.journal"
+        return self.found / "study.journal"
 
     @property
     def front(self) -> Path:
         """The verified front."""
-        return self.path / "front.json"
+        return self.found / "front.json"
+
+    @property
+    def start(self) -> Path:
+        """The architectures the search began with, where some were named."""
+        return self.found / "start.json"
 
     def front_measurements(self, profile_key: str) -> Path:
         """Measurements of front members, apart from those the predictor learned from."""
@@ -79,12 +114,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """The winner; its weights and ONNX file lie beside it."""
-        return self.path / "best.json"
+        return self.found / "best.json"
 
     @property
     def report(self) -> Path:
         """The report, one self-contained page."""
-        return self.path / "report.html"
+        return self.found / "report.html"
 
     @property
     def seconds(self) -> Path:
@@ -106,7 +141,7 @@ class RunFolder:
 
     def pick(self, digest: str) -> Path:
         """``best.json`` of another member that was picked."""
-        return self.path / "picks" / digest / "best.json"
+        return self.found / "picks" / digest / "best.json"
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

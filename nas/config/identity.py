@@ -44,7 +44,7 @@ def _flat(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     # A limit that is null is no limit: adding a metric later must not change old runs' identity.
-    if path.startswith("constraints.") and value is None:
+    if value is None and path.startswith(("constraints.", "search.reference.")):
         return
     if isinstance(value, Mapping):
         for name, inner in value.items():

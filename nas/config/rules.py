@@ -59,7 +59,9 @@ RULES: dict[str, tuple[Test, str]] = {
     "profile.seconds": _POSITIVE,
     "search.trials": _AT_LEAST_1,
     "search.minutes": _POSITIVE,
+    "search.patience": _AT_LEAST_1,
     "search.batch_size": _AT_LEAST_1,
+    "search.first_look": (lambda v: v >= 16, "16 or more, or null"),
     "executor.workers": _AT_LEAST_1,
     "executor.threads": _AT_LEAST_1,
     "executor.timeout_s": _POSITIVE,
@@ -133,6 +135,8 @@ def _check_names(config: RunConfig) -> None:
 
 
 def _check_metrics(config: RunConfig) -> None:
+    from nas.objectives import read_limits
+
     known = names("objective")
     objectives = config.search.objectives
     if not objectives:
@@ -146,10 +150,14 @@ def _check_metrics(config: RunConfig) -> None:
     for name, limit in config.constraints.items():
         if name not in known:
             raise unknown_name("constraints", name, known)
-        allowed = "0 to 1" if name == "accuracy" else "a number above 0"
-        top = 1.0 if name == "accuracy" else math.inf
-        if limit is not None and not (0 < limit < math.inf and limit <= top):
-            raise bad_value(f"constraints.{name}", limit, allowed)
+        read_limits(registry("objective")[name], limit)
+    for name, worst in config.search.reference.items():
+        if worst is not None and name not in objectives:
+            raise unknown_name("search.reference", name, objectives)
+        if worst is not None and not math.isfinite(worst):
+            raise bad_value(f"search.reference.{name}", worst, "a finite number, or null")
+        if worst is not None and name == "accuracy" and not 0 <= worst < 1:
+            raise bad_value("search.reference.accuracy", worst, "0 up to, not including, 1")
 
 
 def _check_options(config: RunConfig) -> None:

@@ -74,8 +74,20 @@ class SearchConfig:
     )
     trials: int = resumable(500, "evaluations in total, those of earlier starts included")
     minutes: float | None = resumable(None, "stop after this time; null: by trials")
+    patience: int | None = resumable(
+        None, "stop after so many trials without a gain in hypervolume; null: no"
+    )
     batch_size: int = identity(20, "candidates proposed at once")
     mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
+    first_look: int | None = identity(
+        1024, "val images that hopeless candidates are judged by; null: all"
+    )
+    reference: dict[str, float | None] = identity(
+        {}, "worst corner of the hypervolume by metric; null: the space's own"
+    )
+    start_from: list[str] = identity(
+        [], "runs, fronts or architecture files whose members are tried first"
+    )
 
 
 @dataclass
@@ -130,7 +142,9 @@ class RunConfig:
     hardware: dict[str, HardwareConfig] = identity({}, "profiles by name, see conf/hardware/")
     profile: ProfileConfig = section(ProfileConfig, "how the hardware is measured")
     search: SearchConfig = section(SearchConfig, "what is searched for")
-    constraints: dict[str, float | None] = identity({}, "hard limits by metric; null: none")
+    constraints: dict[str, Any] = identity(
+        {}, "hard limits: a number, or {max: a, min: b, confidence: c}"
+    )
     sampler: SamplerConfig = section(SamplerConfig, "who proposes candidates")
     executor: ExecutorConfig = section(ExecutorConfig, "where they are evaluated")
     proxies: ProxiesConfig = section(ProxiesConfig, "scores without training to compare")
@@ -143,4 +157,5 @@ class RunConfig:
     name: str | None = resumable(None, "the run's folder; null: from data, hardware and seed")
     run: str | None = resumable(None, "a finished run, for commands that read one")
     by: str | None = resumable(None, "what pick goes by: accuracy or knee; null: the default")
+    member: str | None = resumable(None, "the member to pick: its digest, or how that begins")
     progress: bool = resumable(True, "draw progress bars")

@@ -93,3 +93,18 @@ def axis_of(name: str, objectives: Iterable[Mapping[str, Any]] = (), *, log: boo
             label, unit = str(objective.get("label", label)), str(objective.get("unit", unit))
             direction = "max" if objective.get("direction") == "max" else "min"
     return Axis(name=name, label=label, unit=unit, direction=direction, log=log)
+
+
+def bounds_of(limits: Mapping[str, Any], axis: Axis) -> list[tuple[str, float]]:
+    """The bounds of an axis' metric, each with its sign, ``≤`` or ``≥``.
+
+    Args:
+        limits: by metric: a number (the end that less good values reach), or a mapping of ``min``
+            and ``max``; whatever else a file holds there is no bound.
+        axis: that can show them.
+    """
+    stated = limits.get(axis.name)
+    if not isinstance(stated, Mapping):
+        stated = {"min" if axis.direction == "max" else "max": stated}
+    ends = (("≤", axis.drawable(stated.get("max"))), ("≥", axis.drawable(stated.get("min"))))
+    return [(sign, bound) for sign, bound in ends if bound is not None]

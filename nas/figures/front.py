@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from nas.figures import front_traces as traces
-from nas.figures.axes import Axis
+from nas.figures.axes import Axis, bounds_of
 from nas.figures.front_points import FrontSeries, Point, baseline_value, drawable, measured
 from nas.figures.palette import DEPTH, MUTED, SERIES
 from nas.figures.style import empty, legend_below, styled
@@ -23,7 +23,7 @@ def front_figure(
     y: Axis,
     *,
     colour: Axis | None = None,
-    limits: Mapping[str, float] | None = None,
+    limits: Mapping[str, Any] | None = None,
     baselines: Sequence[Mapping[str, Any]] = (),
     show_predicted: bool = True,
     webgl: bool = False,
@@ -37,7 +37,7 @@ def front_figure(
         series: the runs.
         x, y: the metrics.
         colour: a third metric, for a single run; several runs are told apart by colour.
-        limits: hard limits by metric; those of ``x`` and ``y`` are drawn.
+        limits: hard limits by metric, as ``Front.limits``; those of ``x`` and ``y`` are drawn.
         baselines: ``{"name": …, metric: number or {"value": number}}`` each.
         show_predicted: whether to draw what the search believed too.
         webgl: draw trials on the graphics card: all of them, but not in print.
@@ -115,7 +115,7 @@ def _focus(
     x: Axis,
     y: Axis,
     stars: Sequence[Point],
-    limits: Mapping[str, float],
+    limits: Mapping[str, Any],
 ) -> None:
     """Look at the front: trials far below it would press it flat. Zooming out shows them."""
     members = [m for one in series for m in drawable(one.members, x, y)]
@@ -123,8 +123,7 @@ def _focus(
     for axis, place in ((x, "x"), (y, "y")):
         values = [v for m in members for v in _extent(m, axis)]
         values += [getattr(star, place) for star in stars]
-        limit = axis.drawable(limits.get(axis.name))
-        values += [] if limit is None else [limit]
+        values += [bound for _, bound in bounds_of(limits, axis)]
         if not members or not values:
             continue
         low, high = axis.position(min(values)), axis.position(max(values))

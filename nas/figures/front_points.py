@@ -132,6 +132,32 @@ def trial_points(
     return points
 
 
+def partial_points(
+    trials: Iterable[FinishedTrial], x: Axis, y: Axis, *, most: int | None
+) -> list[Point]:
+    """The trials that were looked at only in part, at what that part led to expect."""
+    found = []
+    for trial in trials:
+        if trial.images and trial.feasible:
+            known = {**trial.metrics, **trial.partial}
+            at_x, at_y = x.drawable(known.get(x.name)), y.drawable(known.get(y.name))
+            if at_x is not None and at_y is not None:
+                found.append((trial, at_x, at_y))
+    if most is not None and len(found) > most:
+        found = [found[i * len(found) // most] for i in range(most)]
+    return [
+        Point(
+            at_x,
+            at_y,
+            f"trial {trial.number}  {plain(trial.digest, 20)}<br>"
+            f"{plain(x.label, 60)}: {x.show(at_x)}<br>{plain(y.label, 60)}: {y.show(at_y)}<br>"
+            f"<i>estimated from {trial.images:,} images</i>",
+            plain(trial.digest, 20),
+        )
+        for trial, at_x, at_y in found
+    ]
+
+
 def staircase(points: Sequence[Point], x: Axis, y: Axis) -> list[Point]:
     """The points that no other dominates in these two metrics, from the best x on."""
     values = [(point.x, point.y) for point in points]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from nas.figures.axes import Axis
+from nas.figures.axes import Axis, bounds_of
 from nas.figures.front_points import (
     FrontSeries,
     Point,
     measured,
     member_points,
+    partial_points,
     predicted,
     staircase,
     trial_points,
@@ -64,7 +65,28 @@ def of_trials(
             made.append(go.Scattergl({**flat, "type": "scattergl"}))
         else:
             made.append(_scatter(points, series.name, **style))
-    return made
+    return made + _of_partial(series, x, y, most, alone, tint)
+
+
+def _of_partial(
+    series: FrontSeries, x: Axis, y: Axis, most: int | None, alone: bool, tint: str
+) -> list[Any]:
+    """Trials that were looked at only in part: hollow, for their accuracy is an estimate."""
+    points = partial_points(series.trials, x, y, most=most)
+    if not points:
+        return []
+    style = {
+        "marker": {
+            "symbol": "circle-open",
+            "size": 4,
+            "color": FAINT if alone else tint,
+            "opacity": 0.55 if alone else 0.2,
+            "line": {"width": 1},
+        },
+        "name": "trials looked at only in part",
+        "showlegend": alone,
+    }
+    return [_scatter(points, series.name, **style)]
 
 
 def of_predictions(
@@ -204,7 +226,7 @@ def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) 
 
 
 def of_limits(
-    limits: Mapping[str, float], x: Axis, y: Axis, x_span: Sequence[float], y_span: Sequence[float]
+    limits: Mapping[str, Any], x: Axis, y: Axis, x_span: Sequence[float], y_span: Sequence[float]
 ) -> list[Any]:
     """Hard limits as dashed lines across the view; spans are in the axes' coordinates."""
 
@@ -213,21 +235,18 @@ def of_limits(
 
     made = []
     for axis, other, span in ((x, y, y_span), (y, x, x_span)):
-        bound = axis.drawable(limits.get(axis.name))
-        if bound is None:
-            continue
-        across, along = ends(other, span), [bound, bound]
-        sign = "≥" if axis.direction == "max" else "≤"
-        made.append(
-            go.Scatter(
-                x=along if axis is x else across,
-                y=across if axis is x else along,
-                mode="lines",
-                line={"width": 1.5, "color": VERMILLION, "dash": "dash"},
-                name=f"limit: {plain(axis.label, 60)} {sign} {axis.show(bound)}",
-                hoverinfo="name",
+        for sign, bound in bounds_of(limits, axis):
+            across, along = ends(other, span), [bound, bound]
+            made.append(
+                go.Scatter(
+                    x=along if axis is x else across,
+                    y=across if axis is x else along,
+                    mode="lines",
+                    line={"width": 1.5, "color": VERMILLION, "dash": "dash"},
+                    name=f"limit: {plain(axis.label, 60)} {sign} {axis.show(bound)}",
+                    hoverinfo="name",
+                )
             )
-        )
     return made
 
 

@@ -9,5 +9,6 @@ OBJECTIVES.add(
         unit="ms",
         direction="min",
         cost="free",
+        intervals=True,
     )
 )

@@ -27,6 +27,8 @@ class Objective:
         worst: what a candidate is booked with that is not paid for because it breaks a limit.
         derive: for a free metric that is made of others: their values by name to its own. Given
             numbers for one network and columns ``(B,)`` for a batch of candidates.
+        intervals: whether predictions of it come with quantiles, so that a limit may ask for a
+            confidence.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Objective:
     cost: CostClass
     worst: float = math.nan
     derive: Callable[[Mapping[str, Any]], Any] | None = None
+    intervals: bool = False
 
     def __post_init__(self) -> None:
         if math.isnan(self.worst):

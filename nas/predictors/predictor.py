@@ -88,7 +88,17 @@ class LatencyPredictor:
         Raises:
             UserError: too few measurements for this confidence.
         """
-        return self.mean_ms(features_BF) * float(np.exp(upper(self._log_error_B, confidence)))
+        return self.mean_ms(features_BF) * self.quantile_factor(confidence)
+
+    def quantile_factor(self, quantile: float) -> float:
+        """What an expected latency is multiplied by for its quantile: one for all networks.
+
+        Raises:
+            UserError: too few measurements for this quantile.
+        """
+        if quantile < 0.5:
+            return float(np.exp(-upper(-self._log_error_B, 1 - quantile)))
+        return float(np.exp(upper(self._log_error_B, quantile)))
 
     def comparable_ms(self, measurement: Measurement) -> float:
         """A later measurement in the terms of the predictions, to tell errors from noise.

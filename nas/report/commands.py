@@ -24,6 +24,8 @@ class NextCommand:
 
 def next_commands(folder: RunFolder, front: Front) -> tuple[NextCommand, ...]:
     """Use the winner, choose another member, search for another device."""
+    if any(member.origin for member in front.members):
+        return _of_merged(front)
     run = shlex.quote(_relative(folder.path))
     code = f"import nas; print(nas.load_model({_relative(folder.best)!r}))"
     quoted = f'"{code}"' if _PLAIN.match(_relative(folder.best)) else shlex.quote(code)
@@ -32,13 +34,30 @@ def next_commands(folder: RunFolder, front: Front) -> tuple[NextCommand, ...]:
     return (
         NextCommand("Use the winner from Python", f"python -c {quoted}"),
         NextCommand(
-            "Choose another member of this front", f"formfinder pick {run} {_choice(front)}"
+            "Choose another member of this front",
+            f"formfinder pick {run} {_which(folder)}{_choice(front)}",
         ),
         NextCommand(
             "Search for another device with the same trained weights",
             f"formfinder search supernet={run} hardware={other}",
         ),
     )
+
+
+def _of_merged(front: Front) -> tuple[NextCommand, ...]:
+    """A merged front has no weights of its own: its members are exported from their runs."""
+    member = next((m for m in front.members if m.digest == front.winner), None)
+    if member is None or "path" not in member.origin:
+        return ()
+    run, device = str(member.origin["path"]), member.origin.get("device")
+    which = f"hardware={device} " if device else ""
+    line = f"formfinder pick {shlex.quote(run)} {which}member={member.digest}"
+    return (NextCommand("Export the winner from the run that found it", line),)
+
+
+def _which(folder: RunFolder) -> str:
+    """Which search is meant, in a run for several profiles."""
+    return "" if folder.device is None else f"hardware={folder.device} "
 
 
 def _relative(path: Path) -> str:

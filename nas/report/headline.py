@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from nas.figures.axes import Axis, axis_of
+from nas.figures.axes import Axis, axis_of, bounds_of
 from nas.figures.front_points import believed_value
 from nas.figures.text import finite, significant
 from nas.front import Front, Member
@@ -83,7 +83,11 @@ def _summary(content: Content) -> list[Html | str]:
             f" per call{_batch_words(front)}.",
         ]
     parts += [f" {_span_words(front)}"]
-    limits = [_limit_words(front, name, bound) for name, bound in front.limits.items()]
+    limits = [
+        _limit_words(front, name, sign, bound)
+        for name in front.limits
+        for sign, bound in bounds_of(front.limits, axis_of(name, front.objectives))
+    ]
     if limits:
         parts.append(f" Hard limits: {', '.join(limits)}.")
     return parts
@@ -157,9 +161,11 @@ def _all(members: Sequence[Member], name: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def _limit_words(front: Front, name: str, bound: object) -> str:
-    axis = axis_of(name, front.objectives)
-    return f"{axis.label} {'≥' if axis.direction == 'max' else '≤'} {axis.show(bound)}"
+def _limit_words(front: Front, name: str, sign: str, bound: float) -> str:
+    axis, stated = axis_of(name, front.objectives), front.limits[name]
+    sure = finite(stated.get("confidence")) if isinstance(stated, Mapping) else None
+    confident = "" if sure is None else f" with {100 * sure:g} % confidence"
+    return f"{axis.label} {sign} {axis.show(bound)}{confident}"
 
 
 def _tiles(content: Content) -> Html:

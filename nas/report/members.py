@@ -100,6 +100,9 @@ def _marks(member: Member, front: Front) -> list[Html]:
     marks = []
     if member.digest == front.winner:
         marks.append(tag("span", "winner", class_="mark win"))
+    if member.origin:
+        run = str(member.origin.get("run", ""))
+        marks.append(tag("span", run, class_="mark", title=f"seed {member.origin.get('seed')}"))
     if member.tied is True:
         marks.append(tag("span", "tied", class_="mark", title="with the most accurate member"))
     if member.dominated is True:

@@ -54,8 +54,13 @@ def section(anchor: str, title: str, how: str, *body: Html) -> Html:
     return tag("section", tag("h2", title), explained, *body, id=anchor)
 
 
-def front_section(content: Content, baselines: Sequence[Mapping[str, Any]]) -> Html:
-    """The trade-off."""
+def front_section(
+    content: Content,
+    baselines: Sequence[Mapping[str, Any]],
+    anchor: str = "front",
+    title: str = "The trade-off",
+) -> Html:
+    """The trade-off; ``anchor`` tells the fronts of one page apart."""
     front, study = content.front, content.study
     x, y, colour = chosen_axes(front)
     series = FrontSeries(
@@ -71,7 +76,7 @@ def front_section(content: Content, baselines: Sequence[Mapping[str, Any]]) -> H
         "accuracy and quartiles of the latency."
     )
     figure = drawn(
-        "front",
+        anchor,
         lambda: front_figure(
             [series],
             x,
@@ -81,7 +86,7 @@ def front_section(content: Content, baselines: Sequence[Mapping[str, Any]]) -> H
             baselines=baselines[:MAX_BASELINES],
         ),
     )
-    return section("front", "The trade-off", how, figure)
+    return section(anchor, title, how, figure)
 
 
 def chosen_axes(front: Front) -> tuple[Axis, Axis, Axis | None]:
@@ -188,9 +193,12 @@ def search_section(content: Content) -> Html:
     failed = sum(trial.state == "failed" for trial in study.trials)
     stored = sum(trial.source == "store" for trial in study.trials)
     infeasible = sum(trial.state == "complete" and not trial.feasible for trial in study.trials)
+    parts = sum(trial.images > 0 for trial in study.trials)
     counts = (
         f"{len(study.trials):,} trials: {stored:,} known already, {infeasible:,} beyond a limit"
     )
+    if parts:
+        counts += f", {parts:,} looked at only in part"
     how = (
         "The share of the objectives' range that the front covers, trial by trial; once the line "
         f"is flat, more trials gain little. {counts}, {failed:,} failed."

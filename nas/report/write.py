@@ -54,21 +54,29 @@ def write_report(folder: RunFolder, baselines: Sequence[Mapping[str, Any]] = ())
         UserError: ``front.json`` is missing or damaged.
         OSError: the page cannot be written; an older one is still there.
     """
-    page = render(read_content(folder), baselines)
-    temporary = folder.report.with_suffix(f".{os.getpid()}.tmp")
+    save_page(render(read_content(folder), baselines), folder.report)
+    return folder.report
+
+
+def save_page(page: str, path: Path) -> None:
+    """Write a page whole, or leave the older one."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         temporary.write_text(page, encoding="utf-8")
-        temporary.replace(folder.report)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return folder.report
 
 
 def render(content: Content, baselines: Sequence[Mapping[str, Any]] = ()) -> str:
     """The whole page as HTML."""
+    return page(f"{content.front.run} · Formfinder", _body(content, baselines))
+
+
+def page(title: str, body: Html) -> str:
+    """A self-contained page around ``body``, which may hold figures."""
     from plotly.offline import get_plotlyjs
 
-    body = _body(content, baselines)
     scripts = [get_plotlyjs(), _asset("page.js")]
     head = tag(
         "head",
@@ -76,7 +84,7 @@ def render(content: Content, baselines: Sequence[Mapping[str, Any]] = ()) -> str
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"{content.front.run} · Formfinder"),
+        tag("title", title),
         tag("style", trusted(_asset("page.css"))),
     )
     made = [tag("script", trusted(script)) for script in scripts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,9 @@ from functools import partial
 import numpy as np
 
 from nas.display import Display, duration
+from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
+from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
 from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
@@ -20,6 +23,7 @@ from nas.run import Run
 from nas.run_folder import read_json, write_json
 from nas.runtimes.base import RUNTIMES
 from search_spaces.architecture import Architecture
+from search_spaces.errors import writing
 from supernet.extract import VisionTransformer, build_model
 
 TORCH = "torch_eager"
@@ -28,6 +32,14 @@ SECONDS_PER_SUBNET = 0.6
 
 def fit_profiles(run: Run, display: Display) -> None:
     """Measure and fit every profile of the run, its torch twin, and peak memory."""
+    for one in run.searches:
+        _fit_with_twin(one, display)
+    if not run.folder.memory.exists() and not _borrow_memory(run):
+        _fit_memory(run, display)
+    report_memory(run, display)
+
+
+def _fit_with_twin(run: Run, display: Display) -> None:
     wanted: dict[str, tuple[HardwareProfile, int]] = {}
     for profile in run.profiles:
         count = run.config.profile.n_runtime
@@ -39,9 +51,6 @@ def fit_profiles(run: Run, display: Display) -> None:
         wanted[profile.key()] = (profile, count)
     for profile, count in wanted.values():
         _fit_profile(run, profile, count, display)
-    if not run.folder.memory.exists():
-        _fit_memory(run, display)
-    report_memory(run, display)
 
 
 def _has_twin(profile: HardwareProfile) -> bool:
@@ -78,6 +87,8 @@ def profile_subnets(run: Run, count: int) -> list[Architecture]:
 
 def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
     path = run.folder.predictor(profile.key())
+    if not path.exists():
+        borrow(run, profile, display)
     if path.exists():
         predictor = load_predictor(run, profile)
         known = len(predictor.data.latency_ms)
@@ -106,6 +117,25 @@ def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Displa
     predictor = fit(run, rows)
     write_json(path, predictor.to_dict())
     report_predictor(predictor, display)
+
+
+def borrow(run: Run, profile: HardwareProfile, display: Display) -> None:
+    """Take over what ``supernet=RUN`` has measured of a profile, if that was on this machine."""
+    assert run.source is not None
+    theirs, ours = (folder.measurements(profile.key()) for folder in (run.source, run.folder))
+    predictor = run.source.predictor(profile.key())
+    if run.source.path == run.folder.path or ours.exists() or not predictor.exists():
+        return
+    rows = MeasurementFile(theirs, profile.key()).measurements()
+    here = DEVICES[profile.device].machine(profile.threads)
+    wanted = (here.processor, str(here.versions))
+    if {(r.machine.get("processor"), str(r.machine.get("versions"))) for r in rows} != {wanted}:
+        return
+    display.line(f"{profile.key()}: {len(rows)} subnets as measured for {run.source.path}")
+    for old, new in ((theirs, ours), (predictor, run.folder.predictor(profile.key()))):
+        with writing(new):
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, new)
 
 
 def builder(run: Run, architecture: Architecture) -> Callable[[], VisionTransformer]:
@@ -144,6 +174,18 @@ def report_predictor(predictor: LatencyPredictor, display: Display) -> None:
         ),
     ]
     display.table("", columns, rows)
+
+
+def _borrow_memory(run: Run) -> bool:
+    """Take over the memory measurements of ``supernet=RUN``, which no machine changes."""
+    assert run.source is not None
+    if run.source.path == run.folder.path or not run.source.memory.exists():
+        return False
+    stored = read_json(run.source.memory)
+    if stored.get("batch") != run.profiles[0].batch:
+        return False
+    write_json(run.folder.memory, stored)
+    return True
 
 
 def _fit_memory(run: Run, display: Display) -> None:

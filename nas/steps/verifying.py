@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from nas.config import RunConfig
+from nas.choosing import choose
 from nas.display import Display
 from nas.evaluator import hits
 from nas.front import Front, Layer, Member, Metric
@@ -21,8 +21,8 @@ from nas.measurement.memory import measure_peak_memory
 from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
-from nas.objectives import OBJECTIVES, unmet
-from nas.pareto import knee, non_dominated
+from nas.objectives import OBJECTIVES, describe_limits
+from nas.pareto import non_dominated
 from nas.predictors.predictor import LatencyPredictor, Prediction
 from nas.run import Run
 from nas.runtimes.base import FloatArray
@@ -31,7 +31,6 @@ from nas.study import FinishedTrial, StudyResult
 from nas.tasks.statistics import tied, wilson_interval
 from nas.version import code_version
 from search_spaces.architecture import Architecture
-from search_spaces.errors import UserError
 from search_spaces.workload import COUNTING_RULE
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
@@ -64,10 +63,12 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
     ]
     members = _marked(run, members, correct)
     standing = [member for member in members if not member.dominated]
-    rule, winner = choose(run.config, standing)
+    limits = limits_of(run.config)
+    objectives = [OBJECTIVES[name] for name in run.config.search.objectives]
+    rule, winner = choose(limits, objectives, standing)
     found, true = _latencies(members, comparable)
     front = Front(
-        run=run.folder.path.name,
+        run=run.folder.title,
         created=_now(),
         code_version=code_version(),
         data={
@@ -80,9 +81,9 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
         weights=weights,
         objectives=tuple(
             {"name": o.name, "direction": o.direction, "unit": o.unit, "label": o.label}
-            for o in (OBJECTIVES[name] for name in run.config.search.objectives)
+            for o in objectives
         ),
-        limits={limit.objective.name: limit.bound for limit in limits_of(run.config)},
+        limits=describe_limits(limits),
         members=tuple(sorted(members, key=lambda m: -m.value("accuracy"))),
         winner=winner.digest,
         winner_rule=rule,
@@ -91,48 +92,6 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
     )
     front.save(run.folder.front)
     return front
-
-
-def choose(
-    config: RunConfig, members: Sequence[Member], by: str | None = None
-) -> tuple[str, Member]:
-    """The winner: best accuracy within the limits; without limits the knee.
-
-    Args:
-        config: its constraints and objectives count.
-        members: verified, none dominated.
-        by: ``accuracy`` or ``knee`` overrides the rule.
-
-    Raises:
-        UserError: no member meets the limits on its measured values; names the nearest miss.
-    """
-    bounds = {name: bound for name, bound in config.constraints.items() if bound is not None}
-    inside = [member for member in members if _meets(bounds, member)]
-    if not inside:
-        raise UserError(_nearest_miss(bounds, members))
-    rule = by or ("accuracy" if bounds else "knee")
-    if rule == "knee" and len(inside) > 1:
-        objectives = [OBJECTIVES[name] for name in config.search.objectives]
-        values = np.array([[m.value(o.name) for o in objectives] for m in inside])
-        index = knee(values, [o.direction for o in objectives])
-        return rule, inside[index or 0]
-    return rule, max(inside, key=lambda m: (m.value("accuracy"), -m.value("latency_ms")))
-
-
-def _meets(bounds: dict[str, float], member: Member) -> bool:
-    from nas.objectives import Limit
-
-    limits = [Limit(OBJECTIVES[name], bound) for name, bound in bounds.items()]
-    return not unmet(limits, {name: m.value for name, m in member.metrics.items()})
-
-
-def _nearest_miss(bounds: dict[str, float], members: Sequence[Member]) -> str:
-    parts = []
-    for name, bound in bounds.items():
-        values = [member.value(name) for member in members]
-        best = max(values) if OBJECTIVES[name].direction == "max" else min(values)
-        parts.append(f"constraints.{name}={bound:g} (best on the front: {best:.4g})")
-    return f"no member of the front meets {' and '.join(parts)}"
 
 
 def _measure(

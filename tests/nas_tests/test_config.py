@@ -110,7 +110,7 @@ def test_values_out_of_range_name_key_value_and_what_is_allowed(config, path, va
     ("path", "value", "close"),
     [
         ("search.objectives", ["acuracy"], "accuracy"),
-        ("sampler.name", "nsga", "nsga2"),
+        ("sampler.name", "nsga_2", "nsga2"),
         ("executor.name", "in_proces", "in_process"),
         ("data.name", "digit", "digits"),
         ("hardware.cpu.device", "cpo", "cpu"),
