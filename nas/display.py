@@ -36,6 +36,11 @@ class Display:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self._progress = progress and self.console.is_terminal
 
+    @property
+    def draws(self) -> bool:
+        """Whether progress bars are drawn."""
+        return self._progress
+
     def step(self, title: str) -> None:
         """Begin a step."""
         self.console.print(f"\n[bold]{title}[/bold]")
@@ -45,8 +50,15 @@ class Display:
         self.console.print(f"  {text}", markup=False)
 
     @contextmanager
-    def bar(self, what: str, total: int, unit: str = "") -> Iterator[Bar]:
-        """A progress bar with a changing note, elapsed time and time left."""
+    def bar(self, what: str, total: int, unit: str = "", done: int = 0) -> Iterator[Bar]:
+        """A progress bar with a changing note, elapsed time and time left.
+
+        Args:
+            what: in front of it.
+            total: when it is full.
+            unit: of ``total``.
+            done: what earlier starts did: shown, but no measure of this one's speed.
+        """
         columns = (
             TextColumn("  {task.description}"),
             BarColumn(bar_width=16),
@@ -60,7 +72,7 @@ class Display:
         with Progress(
             *columns, console=self.console, disable=not self._progress, transient=True
         ) as progress:
-            yield Bar(progress, progress.add_task(what, total=total, note=""))
+            yield Bar(progress, progress.add_task(what, total=total, completed=done, note=""))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A small table; numbers to the right."""

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.executors import Arrays
+import numpy as np
+
+from nas.executors import Arrays, Part
 from nas.run_folder import RunFolder
 from search_spaces.architecture import Architecture
+from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
 CHUNK = 512
+FIRST_SEED = 6  # of the images of a first look; part of their key in the store
 WEIGHTS, IMAGES = "weights.", "val."  # prefixes of the shared arrays' names
 ALIGNED = 64  # bytes; kernels may round otherwise, and run slower, on data that starts elsewhere
 
@@ -35,6 +39,7 @@ class SupernetEvaluatorFactory:
         num_classes: outputs of the head.
         weights: hash the weights must have.
         images: hash the images and their labels must have.
+        first_look: how many of them make the first part; 0: nobody asks for parts.
     """
 
     folder: str
@@ -42,6 +47,7 @@ class SupernetEvaluatorFactory:
     num_classes: int
     weights: str
     images: str
+    first_look: int = 0
 
     def shared(self) -> Arrays:
         """Weights and validation images, as ``weights.NAME``, ``val.images`` and ``val.labels``.
@@ -95,7 +101,7 @@ class SupernetEvaluatorFactory:
             supernet = Supernet(SearchSpace(json.loads(self.space), all_cards()), self.num_classes)
         supernet.load_state_dict(weights, assign=True)
         supernet.requires_grad_(False).eval()
-        return SupernetEvaluator(supernet, images["images"], images["labels"])
+        return SupernetEvaluator(supernet, images["images"], images["labels"], self.first_look)
 
 
 def _section(shared: Arrays, prefix: str) -> tuple[dict[str, torch.Tensor], str]:
@@ -127,12 +133,20 @@ class SupernetEvaluator:
         supernet: trained, in eval mode.
         images_NCHW: normalised float images.
         labels_N: int64.
+        first_look: how many images make the first part.
     """
 
-    def __init__(self, supernet: Any, images_NCHW: torch.Tensor, labels_N: torch.Tensor) -> None:
+    def __init__(
+        self,
+        supernet: Any,
+        images_NCHW: torch.Tensor,
+        labels_N: torch.Tensor,
+        first_look: int = 0,
+    ) -> None:
         self.supernet = supernet
         self.images_NCHW = images_NCHW
         self.labels_N = labels_N
+        self.first_look = first_look
 
     def evaluate(self, architecture: Architecture) -> dict[str, float]:
         """``{"accuracy": share of right answers}``."""
@@ -140,6 +154,29 @@ class SupernetEvaluator:
             lambda images: self.supernet(images, architecture), self.images_NCHW, self.labels_N
         )
         return {"accuracy": float(hits_N.double().mean())}
+
+    def evaluate_part(self, architecture: Architecture, part: Part) -> dict[str, float]:
+        """The same on a part of the images, which is copied chunk by chunk."""
+        if part == "all":
+            return self.evaluate(architecture)
+        first_F, rest_R = split_images(len(self.labels_N), self.first_look)
+        chosen = first_F if part == "first" else rest_R
+        right = 0
+        for start in range(0, len(chosen), CHUNK):
+            rows = chosen[start : start + CHUNK]
+            found = hits(
+                lambda images: self.supernet(images, architecture),
+                self.images_NCHW[rows],
+                self.labels_N[rows],
+            )
+            right += int(found.sum())
+        return {"accuracy": right / len(chosen)}
+
+
+def split_images(count: int, first: int) -> tuple[IntArray, IntArray]:
+    """Which images a first look is at, and which are the rest: the same for every study."""
+    order_N = np.random.default_rng([0, FIRST_SEED]).permutation(count)
+    return np.sort(order_N[:first]), np.sort(order_N[first:])
 
 
 def hits(model: Any, images_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:

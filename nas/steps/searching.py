@@ -6,23 +6,24 @@ import json
 
 import numpy as np
 
-from nas.config import RunConfig
-from nas.display import Display, duration
+from nas.config import RunConfig, SearchConfig
+from nas.display import Display
 from nas.evaluation import EvaluationStore
 from nas.evaluator import SupernetEvaluatorFactory
 from nas.executors import ExecutorOptions, open_executor
-from nas.hardware.profile import HardwareProfile
-from nas.limits import check_reachable, end_rows, limits_of, probe_rows
+from nas.limits import COUNTED, check_reachable, end_rows, limits_of, probe_rows
 from nas.objectives import OBJECTIVES
 from nas.pareto import Box
-from nas.problem import SupernetProblem
+from nas.problem import FIRST_METRIC, SupernetProblem
 from nas.run import Run
 from nas.runtimes.base import FloatArray
+from nas.starting import started_with
 from nas.steps.profiling import load_predictor
-from nas.study import Budget, FinishedTrial, StudyResult, StudySpec, run_study
+from nas.steps.search_words import announce_search, report_search, watched
+from nas.study import Budget, FirstLook, StudyResult, StudySpec, run_study
 from nas.study.mirror import Mirror
 from search_spaces.architecture import Value
-from search_spaces.errors import UserError
+from search_spaces.errors import bad_value
 from supernet.model import Supernet
 from supernet.training.checkpoint import save_tensors, weights_hash
 
@@ -37,10 +38,11 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     profile, weights = run.profile, weights_hash(supernet.state_dict())
     predictor = load_predictor(run, profile)
     predictor.require_good_enough(run.config.profile.accept_poor, "profile.accept_poor=true")
-    problem = SupernetProblem(run, profile, predictor, weights)
     limits = limits_of(run.config)
+    problem = SupernetProblem(run, profile, predictor, weights, limits)
+    check_reachable(limits, run.offered, problem.columns, run.config.seed, _advice(run))
     reachable = problem.columns(probe_rows(run.offered, run.config.seed))
-    check_reachable(limits, reachable, _advice(run))
+    first_look = _first_look(run, problem)
     images = write_val_images(run)
     config = run.config
     assert run.source is not None
@@ -50,6 +52,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         num_classes=run.num_classes,
         weights=weights,
         images=images,
+        first_look=problem.first_look,
     )
     options = executor_options(config)
     spec = StudySpec(
@@ -59,28 +62,50 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         sampler_options=config.sampler.options,
         seed=config.seed,
         batch_size=config.search.batch_size,
-        tried_first=_ends(run),
-        box=_box(config.search.objectives, reachable),
+        tried_first=_tried_first(run, display),
+        box=_box(config.search, reachable),
     )
-    _announce(run, profile, display)
-    with display.bar("search", config.search.trials, "trials") as bar:
-
-        def on_trial(trial: FinishedTrial) -> None:
-            value = trial.hypervolume
-            bar.at(trial.number + 1, "" if value is None else f"hypervolume {value:.4f}")
-
+    store = EvaluationStore(run.source.evaluations)
+    announce_search(run, store, weights, display)
+    with watched(run, display) as on_trial:
         result = run_study(
             problem,
             spec,
             executor=lambda: open_executor(config.executor.name, factory, options, run.folder.path),
-            store=EvaluationStore(run.source.evaluations),
+            store=store,
             journal=run.folder.study,
-            budget=Budget(trials=config.search.trials, minutes=config.search.minutes),
+            budget=Budget(
+                trials=config.search.trials,
+                minutes=config.search.minutes,
+                patience=config.search.patience,
+            ),
             on_trial=on_trial,
+            first_look=first_look,
             mirror=_mirror(run),
         )
-    _report(run, result, display)
+    report_search(run, result, limits, first_look, display)
     return result
+
+
+def needs_profile(config: RunConfig) -> bool:
+    """Whether a limit or the reference point is about what only the profile tells."""
+    named = [limit.objective for limit in limits_of(config)]
+    named += [OBJECTIVES[name] for name, v in config.search.reference.items() if v is not None]
+    return any(metric.free and metric.name not in COUNTED for metric in named)
+
+
+def check_before_training(run: Run) -> None:
+    """Hold limits and reference point against measured profiles, before weights are trained.
+
+    Raises:
+        UserError: no architecture can meet the limits, or the reference point is beyond reach.
+    """
+    limits = limits_of(run.config)
+    for one in run.searches:
+        predictor = load_predictor(one, one.profile)
+        problem = SupernetProblem(one, one.profile, predictor, "", limits)
+        check_reachable(limits, one.offered, problem.columns, one.config.seed)
+        _box(one.config.search, problem.columns(probe_rows(one.offered, one.config.seed)))
 
 
 def executor_options(config: RunConfig) -> ExecutorOptions:
@@ -96,7 +121,7 @@ def executor_options(config: RunConfig) -> ExecutorOptions:
 
 def _mirror(run: Run) -> Mirror | None:
     address = run.config.search.mirror
-    return None if address is None else Mirror(address, run.folder.path.name)
+    return None if address is None else Mirror(address, run.folder.title)
 
 
 def _advice(run: Run) -> str:
@@ -108,20 +133,42 @@ def _advice(run: Run) -> str:
     )
 
 
-def _ends(run: Run) -> tuple[dict[str, Value], ...]:
-    """The largest and smallest members of every patch size: a front should reach them."""
-    return tuple(run.offered.params(row) for row in end_rows(run.offered))
-
-
-def _box(objectives: list[str], columns: dict[str, FloatArray]) -> Box:
-    """A fixed scale for the hypervolume: accuracy in [0, 1], costs between the space's ends."""
-    ends = {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
-    pairs = [ends.get(name, (0.0, 1.0)) for name in objectives]
-    minimised = [OBJECTIVES[name].direction == "min" for name in objectives]
-    return Box(
-        tuple(low if down else high for (low, high), down in zip(pairs, minimised, strict=True)),
-        tuple(high if down else low for (low, high), down in zip(pairs, minimised, strict=True)),
+def _first_look(run: Run, problem: SupernetProblem) -> FirstLook | None:
+    if not problem.first_look:
+        return None
+    return FirstLook(
+        metric=FIRST_METRIC,
+        images=problem.first_look,
+        total=len(run.dataset.val),
+        key=problem.first_key,
     )
+
+
+def _tried_first(run: Run, display: Display) -> tuple[dict[str, Value], ...]:
+    """The ends of every patch size, which a front should reach, and what is known to be good."""
+    rows = [*end_rows(run.offered), *map(run.offered.encode, started_with(run, display))]
+    return tuple(run.offered.params(row) for row in rows)
+
+
+def _box(search: SearchConfig, columns: dict[str, FloatArray]) -> Box:
+    """A fixed scale for the hypervolume: accuracy in [0, 1], costs between the space's ends.
+
+    Raises:
+        UserError: a corner that was asked for is better than anything that can be reached.
+    """
+    ideal, worst = [], []
+    for name in search.objectives:
+        values = columns.get(name, np.array([0.0, 1.0]))
+        low, high = float(values.min()), float(values.max())
+        down = OBJECTIVES[name].direction == "min"
+        best, asked = low if down else high, search.reference.get(name)
+        if asked is not None and (asked <= best if down else asked >= best):
+            than = "more" if down else "less"
+            allowed = f"{than} than the best reachable value, about {best:.4g}"
+            raise bad_value(f"search.reference.{name}", asked, allowed)
+        ideal.append(best)
+        worst.append((high if down else low) if asked is None else float(asked))
+    return Box(tuple(ideal), tuple(worst))
 
 
 def write_val_images(run: Run) -> str:
@@ -135,30 +182,3 @@ def write_val_images(run: Run) -> str:
     if not run.source.val_images.exists():
         save_tensors(run.source.val_images, tensors)
     return weights_hash(tensors)
-
-
-def _announce(run: Run, profile: HardwareProfile, display: Display) -> None:
-    genes = run.space.sample_genes(np.random.default_rng(0), 256)
-    macs = float(run.costs(genes).macs_B.mean()) * len(run.dataset.val)
-    seconds = run.config.search.trials * (macs / 20e9 + 0.02)
-    display.line(
-        f"{run.config.search.trials} trials with {run.config.sampler.name} on "
-        f"{run.config.executor.name}: about {duration(max(seconds, 1))} once workers have started"
-    )
-    display.line(f"for {profile.key()}")
-
-
-def _report(run: Run, result: StudyResult, display: Display) -> None:
-    failed = sum(trial.state == "failed" for trial in result.trials)
-    again = f", {result.resumed} of them from before" if result.resumed else ""
-    value = "" if result.hypervolume is None else f", hypervolume {result.hypervolume:.4f}"
-    display.line(
-        f"{len(result.trials)} trials{again}, {failed} failed, "
-        f"{len(result.front)} on the front{value}"
-    )
-    if result.stopped == "interrupted":
-        raise KeyboardInterrupt
-    if not result.front:
-        raise UserError(
-            "search: no trial met the limits; give it more trials (search.trials) or wider limits"
-        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nas.evaluation import EvaluationKey
-from nas.objectives import Limit, Objective
+from nas.objectives import Limit, Objective, describe_limits
 from nas.pareto import Box, Direction
 from nas.runtimes.base import FloatArray
 from nas.samplers import SAMPLERS, read_options
@@ -62,14 +62,13 @@ class StudySpec:
 
     Attributes:
         objectives: one or more, each once.
-        limits: hard limits, one per metric; the metric may be an objective too.
+        limits: hard limits, at most one at each end of a metric; it may be an objective too.
         sampler: registered name.
         sampler_options: over that sampler's defaults.
         seed: of all proposals.
         batch_size: proposals made at once. Independent of the executor, so that results are too.
         box: fixed scale of the hypervolume; None: around the first feasible trials.
-        tried_first: parameters by name of known architectures that open the first batch; more
-            than a batch of them are not tried.
+        tried_first: parameters by name of known architectures that open the study.
 
     Raises:
         UserError: a field cannot be used.
@@ -87,11 +86,11 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not self.objectives:
             raise bad_value("search.objectives", [], "one metric or more")
-        for name, metrics in (
-            ("search.objectives", self.objectives),
-            ("constraints", [limit.objective for limit in self.limits]),
+        for name, given in (
+            ("search.objectives", [(objective.name, "") for objective in self.objectives]),
+            ("constraints", [(limit.objective.name, limit.side) for limit in self.limits]),
         ):
-            for metric, count in Counter(metric.name for metric in metrics).items():
+            for (metric, _), count in Counter(given).items():
                 if count > 1:
                     raise UserError(f"{name}: {metric!r} is given twice")
         if self.batch_size < 1:
@@ -115,7 +114,7 @@ class StudySpec:
         """As JSON values by name."""
         return {
             "objectives": [f"{o.direction} {o.name}" for o in self.objectives],
-            "constraints": {limit.objective.name: limit.bound for limit in self.limits},
+            "constraints": describe_limits(self.limits),
             "sampler": self.sampler,
             "sampler_options": dict(self.sampler_options),
             "seed": self.seed,
@@ -130,6 +129,8 @@ class Budget:
     Attributes:
         trials: finished trials in total, those of earlier starts and failed ones included.
         minutes: time of this start, min; what is in flight is finished after it. None: no limit.
+        patience: stop after a batch if the hypervolume has not moved for so many trials. None: go
+            on.
 
     Raises:
         UserError: a field is not positive.
@@ -137,9 +138,12 @@ class Budget:
 
     trials: int
     minutes: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise bad_value("search.trials", self.trials, "1 or more")
         if self.minutes is not None and not (self.minutes > 0 and math.isfinite(self.minutes)):
             raise bad_value("search.minutes", self.minutes, "a time above 0, or null")
+        if self.patience is not None and self.patience < 1:
+            raise bad_value("search.patience", self.patience, "1 or more, or null")

@@ -60,8 +60,8 @@ class Proposals:
         self._study.sampler = build_sampler(
             self._spec.sampler, self._spec.sampler_options, seed, self._history
         )
-        if first == 0 and not self._storage.get_all_trials(0, deepcopy=False):
-            for params in self._spec.tried_first[: self._spec.batch_size]:
+        if len(self._storage.get_all_trials(0, deepcopy=False)) == first:
+            for params in self._spec.tried_first[first : first + self._spec.batch_size]:
                 self._study.enqueue_trial(dict(params))
 
     def ask(self) -> optuna.Trial:
@@ -89,6 +89,7 @@ class Proposals:
             "reason": verdict.reason,
             "seconds": round(verdict.seconds, 4),
             "repairs": list(repairs),
+            **verdict.part(),
         }
         self._finish(trial, attrs, verdict.violations, verdict.values)
         return [*self.changed_attrs(), self._record(trial._trial_id)]

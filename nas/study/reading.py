@@ -20,14 +20,14 @@ class StudyRecord:
     Attributes:
         trials: in order, each with the hypervolume so far.
         objectives: name, label, unit and direction of each objective, in the order of ``values``.
-        limits: bound by metric.
+        limits: hard limits by metric: a number, or a mapping of ``min``, ``max``, ``confidence``.
         identity: what makes it this study.
         box: scale of the hypervolume, None if there were too few feasible trials for one.
     """
 
     trials: tuple[FinishedTrial, ...]
     objectives: tuple[Mapping[str, str], ...]
-    limits: Mapping[str, float]
+    limits: Mapping[str, Any]
     identity: Mapping[str, Any]
     box: Box | None
 
@@ -40,6 +40,17 @@ class StudyRecord:
     def front(self) -> tuple[FinishedTrial, ...]:
         """Its feasible non-dominated trials."""
         return front_of(self.trials, self.directions)
+
+
+def count_trials(path: Path) -> int:
+    """Finished trials of a journal; 0 where there is none yet.
+
+    Raises:
+        UserError: it is no journal.
+    """
+    if not path.exists():
+        return 0
+    return sum(record["op_code"] == CREATE_TRIAL for record in read_records(path))
 
 
 def read_study(path: Path) -> StudyRecord:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from nas.evaluation import EvaluationStore
 from nas.executors import Executor
 from nas.pareto import Box
+from nas.study.first_look import FirstLook
 from nas.study.interrupt import Stopper
 from nas.study.journal import CREATE_TRIAL, Journal, Record
 from nas.study.mirror import Mirror
 from nas.study.opening import begin, split
 from nas.study.problem import Budget, SearchProblem, StudySpec
-from nas.study.trials import FinishedTrial, Progress, front_of
+from nas.study.trials import FinishedTrial, Progress, front_of, since_moved
 from nas.study.verdicts import Judge
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Stopped = Literal["trials", "minutes", "interrupted"]
+Stopped = Literal["trials", "minutes", "patience", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class StudyResult:
         trials: all finished ones, in order, each with the hypervolume so far.
         front: the feasible non-dominated ones, each architecture once, by the first objective.
         resumed: how many of the trials were there before this start.
-        stopped: what ended it: the trials of the budget, its minutes, or Ctrl-C.
+        stopped: what ended it: the trials of the budget, its minutes, its patience, or Ctrl-C.
         box: scale of the hypervolume.
     """
 
@@ -64,6 +65,7 @@ def run_study(
     budget: Budget,
     on_trial: Callable[[FinishedTrial], None] | None = None,
     mirror: Mirror | None = None,
+    first_look: FirstLook | None = None,
 ) -> StudyResult:
     """Run, or go on with, the study in ``journal`` until ``budget`` is spent.
 
@@ -82,6 +84,8 @@ def run_study(
         budget: trials in total, minutes of this start.
         on_trial: called with each new trial once it is durable.
         mirror: gets a copy of the journal's trials.
+        first_look: spare hopeless candidates most of the images. Whether, and how many images, is
+            to be part of the problem's identity.
 
     Raises:
         UserError: the journal is of another study or in use, a sampler option cannot be used, the
@@ -100,13 +104,15 @@ def run_study(
                 opened.append(stack.enter_context(executor()))
             return opened[0]
 
-        judge = Judge(problem, spec, store, open_once)
+        judge = Judge(problem, spec, store, open_once, first_look)
         driver = _Driver(problem, spec, file, judge, stopper, on_trial)
         resumed = len(driver.trials)
-        driver.run(budget.trials)
+        driver.run(budget)
         stopped: Stopped = "trials"
         if len(driver.trials) < budget.trials:
-            stopped = "interrupted" if stopper.interrupted else "minutes"
+            stopped = "patience" if driver.stale(budget.patience) else "minutes"
+        if stopper.interrupted and len(driver.trials) < budget.trials:
+            stopped = "interrupted"
         return StudyResult(
             trials=tuple(driver.trials),
             front=front_of(driver.trials, spec.directions),
@@ -140,9 +146,16 @@ class _Driver:
             if record["op_code"] == CREATE_TRIAL:
                 self._add(record)
 
-    def run(self, trials: int) -> None:
-        """Go on until there are ``trials`` finished trials, or the stopper says stop."""
-        if len(self.trials) >= trials:
+    def stale(self, patience: int | None) -> bool:
+        """Whether the last complete batch left the hypervolume where it was ``patience`` ago."""
+        size = self._spec.batch_size
+        whole = self.trials[: len(self.trials) // size * size]
+        return patience is not None and since_moved(whole) >= patience
+
+    def run(self, budget: Budget) -> None:
+        """Go on until ``budget`` is spent, or the stopper says stop."""
+        trials = budget.trials
+        if len(self.trials) >= trials or self.stale(budget.patience):
             return
         from nas.study.proposals import Proposals  # Optuna: a second that readers need not wait
 
@@ -151,7 +164,7 @@ class _Driver:
         self._proposals = Proposals(self._problem, self._spec, replayed)
         self._proposals.written(rest)
         known = [record for record in rest if record["op_code"] == CREATE_TRIAL]
-        while len(self.trials) < trials and not self._stopper():
+        while len(self.trials) < trials and not self._stopper() and not self.stale(budget.patience):
             first = len(self.trials) - len(known)
             self._batch(first, min(size, trials - first), known)
             self._journal.sync()
@@ -171,7 +184,10 @@ class _Driver:
         if attrs:
             self._journal.append(attrs)
         architectures = [suggestion.architecture for _, suggestion in asked]
-        verdicts = self._judge.verdicts(architectures, self._stopper)
+        front: tuple[FinishedTrial, ...] = ()
+        if self._judge.looks_first:
+            front = front_of(self.trials[:first], self._spec.directions)
+        verdicts = self._judge.verdicts(architectures, self._stopper, front)
         for verdict, (trial, suggestion) in zip(verdicts, asked, strict=False):
             records = self._proposals.tell(
                 trial, suggestion.architecture, suggestion.repairs, verdict

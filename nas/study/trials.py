@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +35,12 @@ class FinishedTrial:
         digest: the architecture's digest.
         architecture_json: its canonical JSON.
         values: what Optuna was told, one per objective; () where failed. Not paid means booked
-            with the objective's ``worst``: use ``metrics`` to show numbers.
+            with the objective's ``worst``, a partial look with its estimate: use ``metrics`` to
+            show numbers.
         metrics: every value that is known, by name.
+        partial: estimates of paid metrics from a part of the images, where that was enough to
+            know that a front member is better in everything; {} otherwise.
+        images: how many images ``partial`` is of; 0 where there is none.
         violations: relative violation of each limit by metric, positive where broken; paid
             metrics that were not paid for are left out.
         source: where the paid metrics came from; ``none`` where nothing was paid for.
@@ -57,6 +62,8 @@ class FinishedTrial:
     seconds: float
     repairs: tuple[str, ...]
     hypervolume: float | None = None
+    partial: Mapping[str, float] = field(default_factory=dict)
+    images: int = 0
 
     @property
     def architecture(self) -> Architecture:
@@ -65,8 +72,13 @@ class FinishedTrial:
 
     @property
     def paid(self) -> bool:
-        """Whether the paid metrics are known."""
+        """Whether the paid metrics are known, be it from a part of the images."""
         return self.source != "none"
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it may stand on a front: feasible, and not only looked at in part."""
+        return self.feasible and not self.images
 
     @property
     def feasible(self) -> bool:
@@ -96,6 +108,8 @@ class FinishedTrial:
             reason=attrs["reason"],
             seconds=attrs["seconds"],
             repairs=tuple(attrs["repairs"]),
+            partial=dict(attrs.get("partial", {})),
+            images=attrs.get("images", 0),
         )
 
 
@@ -114,7 +128,7 @@ def front_of(
     """The feasible non-dominated trials, each architecture once, ordered by the first objective."""
     once: dict[str, FinishedTrial] = {}
     for trial in trials:
-        if trial.feasible:
+        if trial.eligible:
             once.setdefault(trial.digest, trial)
     feasible = list(once.values())
     values = [trial.values for trial in feasible]
@@ -129,12 +143,20 @@ def nearest_misses(trials: Iterable[FinishedTrial], limits: Iterable[Limit]) -> 
     lines = []
     seen = list(trials)
     for limit in limits:
-        name = limit.objective.name
-        known = [trial.metrics[name] for trial in seen if name in trial.metrics]
+        known = [trial.metrics[limit.metric] for trial in seen if limit.metric in trial.metrics]
         best = min(known, key=limit.violation, default=math.nan)
         if not limit.holds(best):
             lines.append(f"{limit}: the best of {len(known)} candidates has {best:.4g}")
     return lines
+
+
+def since_moved(trials: Sequence[FinishedTrial]) -> int:
+    """For how many of the last trials the hypervolume has stood still; 0 while it has no scale."""
+    if not trials or trials[-1].hypervolume is None:
+        return 0
+    last = trials[-1].hypervolume
+    still = itertools.takewhile(lambda trial: trial.hypervolume == last, reversed(trials))
+    return sum(1 for _ in still) - 1
 
 
 class Progress:
@@ -155,7 +177,7 @@ class Progress:
 
     def add(self, trial: FinishedTrial) -> FinishedTrial:
         """``trial`` with the hypervolume including it."""
-        if trial.feasible and all(map(math.isfinite, trial.values)):
+        if trial.eligible and all(map(math.isfinite, trial.values)):
             joined = [*self._front, trial.values]
             mask = non_dominated(joined, self.directions)
             if mask[-1] and trial.values not in self._front:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import Any
 
 from nas.evaluation import EvaluationStore
-from nas.executors import Executor, Outcome
-from nas.objectives import Objective, unmet
+from nas.executors import Executor
+from nas.objectives import Objective, unmet, violations
+from nas.study.first_look import FirstLook, Hurdle
+from nas.study.paying import Cashier, Paid
 from nas.study.problem import SearchProblem, StudySpec
-from nas.study.trials import Source
+from nas.study.trials import FinishedTrial, Source
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 
@@ -29,6 +31,8 @@ class Verdict:
 
     values: tuple[float, ...] = ()
     metrics: Mapping[str, float]
+    partial: Mapping[str, float] = field(default_factory=dict)
+    images: int = 0
     violations: Mapping[str, float] = field(default_factory=dict)
     source: Source = "none"
     reason: str | None = None
@@ -39,6 +43,10 @@ class Verdict:
         """Whether there is nothing to tell."""
         return not self.values
 
+    def part(self) -> dict[str, Any]:
+        """What a record says of a partial look; nothing where there was none."""
+        return {"partial": dict(self.partial), "images": self.images} if self.images else {}
+
 
 class Judge:
     """Finds the verdicts of batches.
@@ -48,6 +56,10 @@ class Judge:
         spec: says what matters.
         store: knows what was paid for.
         executor: opened when something has to be paid for.
+        first_look: how much of the images hopeless candidates are shown; None: all.
+
+    Attributes:
+        looks_first: whether verdicts depend on the front.
     """
 
     def __init__(
@@ -56,18 +68,36 @@ class Judge:
         spec: StudySpec,
         store: EvaluationStore,
         executor: Callable[[], Executor],
+        first_look: FirstLook | None = None,
     ) -> None:
         self._problem = problem
         self._spec = spec
         self._store = store
-        self._executor = executor
         self._free = [metric for metric in spec.metrics if metric.free]
-        self._paid = [metric for metric in spec.metrics if not metric.free]
+        paid = [metric for metric in spec.metrics if not metric.free]
+        if first_look is not None and not first_look.usable(spec.objectives, paid):
+            first_look = None
+        self._first_look = first_look
+        self._cashier = Cashier(problem, paid, store, executor, first_look)
+
+    @property
+    def looks_first(self) -> bool:
+        """See the class."""
+        return self._first_look is not None
 
     def verdicts(
-        self, architectures: Sequence[Architecture], should_stop: Callable[[], bool]
+        self,
+        architectures: Sequence[Architecture],
+        should_stop: Callable[[], bool],
+        front: Sequence[FinishedTrial] = (),
     ) -> Iterator[Verdict]:
-        """The verdict of each, in their order whatever finishes first; fewer if stopped."""
+        """The verdict of each, in their order whatever finishes first; fewer if stopped.
+
+        Args:
+            architectures: a batch.
+            should_stop: once it says True nothing new is begun.
+            front: feasible non-dominated trials before the batch, for the first look.
+        """
         self._store.refresh()
         settled: dict[int, Verdict] = {}
         waiting: dict[Architecture, list[int]] = {}
@@ -78,29 +108,39 @@ class Judge:
                 waiting.setdefault(architecture, []).append(index)
             else:
                 settled[index] = verdict
+        hurdles = self._hurdles({a: free[indices[0]] for a, indices in waiting.items()}, front)
         following = 0
-        for outcome in self._outcomes(list(waiting), should_stop):
-            if outcome is not None:
-                for index in waiting[outcome.architecture]:
-                    settled[index] = self._judge(outcome, free[index])
+        for paid in self._paid(hurdles, should_stop):
+            if paid is not None:
+                for index in waiting[paid.architecture]:
+                    settled[index] = self._judge(paid, free[index])
             while following in settled:
                 yield settled.pop(following)
                 following += 1
 
-    def _outcomes(
-        self, architectures: list[Architecture], should_stop: Callable[[], bool]
-    ) -> Iterator[Outcome | None]:
+    def _paid(
+        self, hurdles: Mapping[Architecture, float], should_stop: Callable[[], bool]
+    ) -> Iterator[Paid | None]:
         yield None  # what needs no evaluation does not wait for one
-        if architectures:
-            for outcome in self._executor().run(architectures, should_stop):
-                yield self._keep(outcome)
+        if hurdles:
+            yield from self._cashier.pay(hurdles, should_stop)
+
+    def _hurdles(
+        self, free: Mapping[Architecture, Mapping[str, float]], front: Sequence[FinishedTrial]
+    ) -> dict[Architecture, float]:
+        if self._first_look is None or not front:
+            return dict.fromkeys(free, -math.inf)
+        hurdle = Hurdle(front, self._spec.objectives, self._first_look.metric)
+        return {architecture: hurdle.height(metrics) for architecture, metrics in free.items()}
 
     def _free_metrics(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
         rows = [dict(row) for row in self._problem.free(architectures)]
+        wanted = [metric.name for metric in self._free]
+        wanted += [limit.metric for limit in self._spec.limits if limit.objective.free]
         for row in rows:
-            for metric in self._free:
-                if metric.name not in row:
-                    raise UserError(f"objective {metric.name!r}: nothing here can compute it")
+            for name in wanted:
+                if name not in row:
+                    raise UserError(f"objective {name!r}: nothing here can compute it")
         return rows
 
     def _without_paying(
@@ -113,40 +153,18 @@ class Judge:
         if broken:
             reason = "not paid for: breaks " + ", ".join(map(str, broken))
             return self._verdict(free, source="none", reason=reason)
-        keys = [self._problem.key(architecture, metric.name) for metric in self._paid]
-        known = self._store.get_many(keys)
-        if len(known) < len(keys):
-            return None
-        paid = {key.metric: known[key].value for key in keys}
-        return self._verdict({**free, **paid}, source="store")
+        known = self._cashier.known(architecture)
+        return None if known is None else self._verdict({**free, **known}, source="store")
 
-    def _keep(self, outcome: Outcome) -> Outcome:
-        """``outcome`` as the store has it: a value is safe before anything is made of it."""
-        if outcome.error is not None:
-            return outcome
-        missing = [m.name for m in self._paid if m.name not in outcome.values]
-        if missing:
-            error = f"the evaluation gave no {', '.join(missing)}"
-            return Outcome(architecture=outcome.architecture, error=error, seconds=outcome.seconds)
-        provenance = {
-            "kind": "measured",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(outcome.seconds, 4),
-            **self._problem.provenance,
-        }
-        values = {
-            name: self._store.put(
-                self._problem.key(outcome.architecture, name), value, provenance
-            ).value
-            for name, value in outcome.values.items()
-        }
-        return Outcome(architecture=outcome.architecture, values=values, seconds=outcome.seconds)
-
-    def _judge(self, outcome: Outcome, free: Mapping[str, float]) -> Verdict:
-        if outcome.error is not None:
-            return Verdict(metrics=dict(free), reason=outcome.error, seconds=outcome.seconds)
+    def _judge(self, paid: Paid, free: Mapping[str, float]) -> Verdict:
+        if paid.error is not None:
+            return Verdict(metrics=dict(free), reason=paid.error, seconds=paid.seconds)
         return self._verdict(
-            {**free, **outcome.values}, source="evaluated", seconds=outcome.seconds
+            {**free, **paid.values},
+            partial=paid.partial,
+            images=paid.images,
+            source=paid.source,
+            seconds=paid.seconds,
         )
 
     def _verdict(
@@ -154,20 +172,22 @@ class Judge:
         metrics: Mapping[str, float],
         *,
         source: Source,
+        partial: Mapping[str, float] | None = None,
+        images: int = 0,
         reason: str | None = None,
         seconds: float = 0.0,
     ) -> Verdict:
+        told = {**(partial or {}), **metrics}
+
         def booked(objective: Objective) -> float:
-            return metrics.get(objective.name, objective.worst)
+            return told.get(objective.name, objective.worst)
 
         return Verdict(
             values=tuple(map(booked, self._spec.objectives)),
             metrics=dict(metrics),
-            violations={
-                limit.objective.name: limit.violation(metrics[limit.objective.name])
-                for limit in self._spec.limits
-                if limit.objective.name in metrics
-            },
+            partial=dict(partial or {}),
+            images=images,
+            violations=violations(self._spec.limits, metrics),
             source=source,
             reason=reason,
             seconds=seconds,

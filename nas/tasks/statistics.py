@@ -43,6 +43,29 @@ def wilson_interval(right: int, count: int, z: float = Z_95) -> Interval:
     return Interval(low, high)
 
 
+def wilson_upper(right: int, count: int, z: float) -> float:
+    """Upper bound of a share: Wilson's, with the correction for continuity.
+
+    Without it the bound fails too often near shares of 1 (Newcombe, Statistics in Medicine 17,
+    1998, method 4).
+
+    Args:
+        right: successes.
+        count: trials.
+        z: one-sided normal quantile.
+
+    Raises:
+        ValueError: ``count`` is not positive, or ``right`` lies outside 0 to ``count``.
+    """
+    if count < 1 or not 0 <= right <= count:
+        raise ValueError(f"{right} of {count} is no share")
+    if right == count:
+        return 1.0
+    share = right / count
+    under_root = z * z + 2 - 1 / count + 4 * share * (count - right - 1)
+    return min(1.0, (2 * right + z * z + 1 + z * math.sqrt(under_root)) / (2 * (count + z * z)))
+
+
 def mcnemar_exact(only_first: int, only_second: int) -> float:
     """Two-sided exact p-value of McNemar's test (McNemar, Psychometrika 12, 1947).
 

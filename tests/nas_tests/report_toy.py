@@ -1,4 +1,4 @@
-"""A finished run made by hand: a real study of a toy problem, a real predictor. No torch."""
+"""A finished run made by hand: a real study of a toy problem, a real predictor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from nas.run_folder import RunFolder, write_json
 from nas.study import Budget, FinishedTrial, StudySpec, read_study, run_study
 from nas.tasks.statistics import wilson_interval
 from search_spaces.architecture import NONE, Architecture, Block, OpSetting, Stage
-from search_spaces.space import Suggestion, Trial
+from search_spaces.space import SearchSpace, Suggestion, Trial
 from search_spaces.workload import COUNTING_RULE
 
 IMAGES = 360
@@ -57,6 +58,28 @@ ATTENTIONS = (
     NONE,
 )
 REDUCTIONS = (NONE, OpSetting.of("tome", keep=0.75), OpSetting.of("evit", keep=0.7))
+SPACE: dict[str, Any] = {
+    "image_size": [16, 16],
+    "channels": 1,
+    "head_dim": 16,
+    "patch_size": [2, 4],
+    "stages": [
+        {
+            "width": [32, 48, 64],
+            "depth": [2, 3, 4, 5],
+            "heads": [1, 2, 3, 4],
+            "mlp_ratio": [1, 2, 3],
+            "attention": [
+                "softmax",
+                {"op": "window", "size": 2},
+                {"op": "hilo", "alpha": 0.5, "window": 2},
+                "separable",
+                "none",
+            ],
+            "reduction": ["none", {"op": "tome", "keep": 0.75}, {"op": "evit", "keep": 0.7}],
+        }
+    ],
+}
 
 
 def architecture(width: int, layers: Sequence[tuple[int, int, int, int]], patch: int = 4) -> Any:
@@ -141,20 +164,18 @@ class Problem:
     identity: Mapping[str, Any] = field(default_factory=lambda: {"weights": "w0"})
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def space(self) -> SearchSpace:
+        from supernet.operators import all_cards
+
+        return SearchSpace(SPACE, all_cards())
+
     def suggest(self, trial: Trial) -> Suggestion:
-        width = trial.suggest_categorical("width", [32, 48, 64])
-        patch = trial.suggest_categorical("patch", [2, 4])
-        depth = trial.suggest_categorical("depth", [2, 3, 4, 5])
-        layers = [
-            (
-                trial.suggest_categorical(f"{layer}.attention", list(range(len(ATTENTIONS)))),
-                trial.suggest_categorical(f"{layer}.heads", [1, 2, 3, 4]),
-                trial.suggest_categorical(f"{layer}.ratio", [1, 2, 3]),
-                trial.suggest_categorical(f"{layer}.reduction", list(range(len(REDUCTIONS)))),
-            )
-            for layer in range(5)
-        ]
-        return Suggestion(architecture(width, layers[:depth], patch), ())
+        return self.space.suggest(trial)
+
+    def columns(self, genes_BG: Any) -> dict[str, Any]:
+        rows = self.free([self.space.decode(row) for row in genes_BG])
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def free(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
         return [metrics_of(candidate) for candidate in architectures]
