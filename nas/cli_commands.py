@@ -53,6 +53,8 @@ COMMANDS: dict[str, Command] = {
                 "formfinder run",
                 "formfinder run data=folder data.path=photos",
                 "formfinder run constraints.latency_ms=2.0 seed=1",
+                "formfinder run 'constraints.latency_ms={max: 2, confidence: 0.9}'",
+                "formfinder run hardware=[cpu,cpu_torch]",
                 "formfinder run -m seed=0,1,2",
             ),
             sections=(
@@ -108,14 +110,24 @@ COMMANDS: dict[str, Command] = {
         Command(
             name="pick",
             summary="choose another member of a finished front and export it",
-            usage="RUN [by=accuracy|knee] [constraints.METRIC=LIMIT ...]",
+            usage="RUN [by=RULE] [member=DIGEST] [constraints.METRIC=LIMIT]",
             target="nas.pipeline:pick",
-            details="Searches nothing. The chosen model is evaluated once on the test images.",
+            details="Searches nothing. The chosen model is evaluated once on the test images.\n"
+            "hardware=NAME says which front is meant, in a run for several profiles.",
             examples=(
                 "formfinder pick runs/digits-cpu-s0 constraints.latency_ms=1.5",
                 "formfinder pick runs/digits-cpu-s0 by=accuracy",
             ),
-            sections=("by", "constraints", "device", "progress"),
+            sections=("by", "member", "constraints", "device", "progress"),
+        ),
+        Command(
+            name="merge",
+            summary="one front from several runs of the same space and data",
+            usage="RUN RUN ... [name=NAME] [out_dir=DIR]",
+            target="nas.cli_merge:merge",
+            details="Writes front.json and report.html to runs/NAME (merged). Members keep\n"
+            "their run, seed, weights and profile; fronts of different profiles stay apart.",
+            examples=("formfinder merge runs/digits-cpu-s0 runs/digits-cpu-s1 name=seeds",),
         ),
         Command(
             name="proxies",
@@ -142,10 +154,13 @@ COMMANDS: dict[str, Command] = {
         Command(
             name="describe",
             summary="an architecture or a run, layer by layer",
-            usage="ARCH.json | best.json | RUN",
+            usage="ARCH.json | best.json | RUN [member=DIGEST]",
             target="nas.cli_describe:describe",
             details="Shows tokens, parameters and multiply-adds of each layer.",
-            examples=("formfinder describe runs/digits-cpu-s0",),
+            examples=(
+                "formfinder describe runs/digits-cpu-s0",
+                "formfinder describe runs/digits-cpu-s0 member=3fa1",
+            ),
         ),
     )
 }

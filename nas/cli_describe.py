@@ -6,18 +6,23 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_spaces.errors import UserError, nearest
+from search_spaces.errors import UserError, nearest, unknown_name
 
 
 def describe(args: Sequence[str]) -> None:
-    """Print an architecture or a run.
+    """Print an architecture, a run, or a member of its front.
 
     Args:
-        args: what followed ``describe``: one file or one run folder.
+        args: what followed ``describe``: one file or one run folder, and ``member=DIGEST``.
 
     Raises:
         UserError: nothing or too much was named, or it does not exist.
     """
+    words = dict(word.split("=", 1) for word in args if "=" in word and not Path(word).exists())
+    args = [word for word in args if "=" not in word or Path(word).exists()]
+    for name in words:
+        if name != "member":
+            raise unknown_name("describe", name, ["member"])
     if len(args) != 1:
         given = " ".join(args) or "nothing"
         raise UserError(f"describe: {given!r}: allowed is one ARCH.json, best.json or run folder")
@@ -28,4 +33,4 @@ def describe(args: Sequence[str]) -> None:
         close = nearest(path.name, beside)
         hint = f"; did you mean {str(parent / close)!r}?" if close else ""
         raise UserError(f"describe: {args[0]!r}: no such file or run folder{hint}")
-    importlib.import_module("nas.pipeline").describe(path)
+    importlib.import_module("nas.pipeline").describe(path, **words)

@@ -1,11 +1,17 @@
-"""``formfinder list``: what is registered, plug-ins included."""
+"""``formfinder list``: what is registered, plug-ins included, and what ``conf`` holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from nas.config.registries import KINDS, members, registry
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown_name
+
+FILES = {
+    "space": "search spaces, a YAML file each",
+    "experiment": "whole sets of keys, a YAML file each",
+}
 
 
 def list_members(args: Sequence[str]) -> None:
@@ -21,14 +27,16 @@ def list_members(args: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    known = [*KINDS, *FILES]
     if len(args) > 1:
-        raise UserError(f"list {' '.join(args)}: allowed is one of {', '.join(KINDS)}")
+        raise UserError(f"list {' '.join(args)}: allowed is one of {', '.join(known)}")
+    if args and args[0] not in known:
+        raise unknown_name("kind", args[0], known)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     if args:
-        registry(args[0])  # an unknown kind is told before anything is drawn
         table.add_column(args[0], no_wrap=True)
         table.add_column("what it is")
-        for name, summary in members(args[0]):
+        for name, summary in files(args[0]) if args[0] in FILES else members(args[0]):
             table.add_row(name, summary)
     else:
         table.add_column("kind", no_wrap=True)
@@ -36,4 +44,26 @@ def list_members(args: Sequence[str]) -> None:
         table.add_column("members")
         for kind, (_, _, summary) in KINDS.items():
             table.add_row(kind, summary, ", ".join(registry(kind).names()))
+        for kind, summary in FILES.items():
+            table.add_row(kind, summary, ", ".join(name for name, _ in files(kind)))
     Console(highlight=False).print(table)
+
+
+def files(group: str) -> Iterator[tuple[str, str]]:
+    """Name and first sentence of each file of a configuration group, ``--config-dir`` apart."""
+    import conf
+
+    found = {path.stem: path for root in conf.__path__ for path in Path(root, group).glob("*.yaml")}
+    for name, path in sorted(found.items()):
+        yield name, _summary(path)
+
+
+def _summary(path: Path) -> str:
+    """The comment at the file's head, without Hydra's own line."""
+    words = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @"):
+            words.append(line.lstrip("# ").strip())
+    return " ".join(words)

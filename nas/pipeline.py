@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nas.choosing import choose
 from nas.config import RunConfig, load_config, run_folder
 from nas.display import Display, timed
 from nas.executors import EXECUTORS
 from nas.export.package import export_member
 from nas.front import Front, Member
+from nas.limits import limits_of
+from nas.objectives import OBJECTIVES
 from nas.run import Run
 from nas.run_folder import RunFolder
 from nas.steps.baselines import train_baselines
@@ -17,13 +20,13 @@ from nas.steps.finetuning import finetune
 from nas.steps.profiling import fit_profiles
 from nas.steps.ranking import rank_proxies
 from nas.steps.ranking_table import show_ranking, write_ranking
-from nas.steps.searching import executor_options
+from nas.steps.searching import check_before_training, executor_options, needs_profile
 from nas.steps.searching import search as run_search
-from nas.steps.summary import announce, say_next, summarise
+from nas.steps.summary import announce, say_next, summarise, summarise_profiles
 from nas.steps.training import train_supernet
-from nas.steps.verifying import choose, verify
+from nas.steps.verifying import verify
 from nas.study.mirror_address import check_mirror
-from search_spaces.errors import UserError, writing
+from search_spaces.errors import UserError, bad_value, unknown_name, writing
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
 
@@ -34,10 +37,12 @@ def run(config: RunConfig) -> RunFolder:
     _check_search(config)
     job = Run(config)
     announce(job, display)
+    if needs_profile(config):  # to refuse what cannot be reached before training for it
+        _profiled(job, display)
+        check_before_training(job)
     supernet = _trained(job, display)
     _profiled(job, display)
-    front = _searched(job, supernet, display)
-    _exported(job, supernet, front, display)
+    _found(job, supernet, display)
     return job.folder
 
 
@@ -70,8 +75,7 @@ def search(config: RunConfig) -> RunFolder:
     job.begin()
     announce(job, display)
     _profiled(job, display)
-    front = _searched(job, supernet, display)
-    _exported(job, supernet, front, display)
+    _found(job, supernet, display)
     return job.folder
 
 
@@ -79,10 +83,13 @@ def export(config: RunConfig) -> RunFolder:
     """Write the winner's files and the report of a searched run."""
     display = Display(config.progress)
     folder = RunFolder(run_folder(config))
-    if not folder.front.exists():
+    if not all(part.front.exists() for part in folder.parts()):
         raise UserError(f"{folder.path}: nothing to export yet; call formfinder run first")
     job = Run(config)
-    _exported(job, job.trained_supernet(), Front.load(job.folder.front), display)
+    supernet = job.trained_supernet()
+    for one in job.searches:
+        _exported(one, supernet, Front.load(one.folder.front), display)
+    _overview(job, display)
     return job.folder
 
 
@@ -97,12 +104,16 @@ def pick(config: RunConfig) -> Path:
     stored = load_config(RunFolder(folder).config)
     stored.out_dir, stored.name = str(folder.parent), folder.name
     limits, stored.device = dict(config.constraints), config.device
-    job = Run(stored, write=False)
+    job = _search_of(Run(stored, write=False), config)
     if not job.folder.front.exists():
         raise UserError(f"{folder}: nothing to pick from yet; call formfinder run {folder} first")
     front = Front.load(job.folder.front)
     job.config.constraints = limits
-    rule, member = choose(job.config, front.standing(), config.by)
+    if config.member is not None:
+        rule, member = "digest", front.find(config.member)
+    else:
+        objectives = [OBJECTIVES[name] for name in job.config.search.objectives]
+        rule, member = choose(limits_of(job.config), objectives, front.standing(), config.by)
     display.step(f"Pick by {rule}")
     model = _extracted(job.trained_supernet(), member)
     target = job.folder.pick(member.digest)
@@ -123,19 +134,14 @@ def proxies(config: RunConfig) -> RunFolder:
     return job.folder
 
 
-def describe(path: Path) -> None:
-    """Print an architecture or a run, layer by layer."""
-    describe_path(path, Display())
+def describe(path: Path, member: str | None = None) -> None:
+    """Print an architecture, a run or a member of its front, layer by layer."""
+    describe_path(path, Display(), member)
 
 
 def _check_search(config: RunConfig) -> None:
     """What would stop a search, before anything is trained for it."""
     EXECUTORS[config.executor.name].check(executor_options(config))
-    if len(config.hardware) > 1:
-        raise UserError(
-            f"hardware=[{','.join(config.hardware)}]: allowed is one profile; search for the "
-            "others afterwards: formfinder search supernet=RUN hardware=NAME"
-        )
     if config.search.mirror is not None:
         check_mirror(config.search.mirror)
 
@@ -155,17 +161,54 @@ def _profiled(job: Run, display: Display) -> None:
         fit_profiles(job, display)
 
 
+def _found(job: Run, supernet: Supernet, display: Display) -> None:
+    """Search, verify and export, profile by profile; accuracies are paid for once for all."""
+    for one in job.searches:
+        front = _searched(one, supernet, display)
+        _exported(one, supernet, front, display)
+    _overview(job, display)
+
+
+def _overview(job: Run, display: Display) -> None:
+    """One table and one page over the fronts of a run for several profiles."""
+    if len(job.searches) == 1:
+        return
+    from nas.report.overview import write_overview  # plotly is slow to import
+
+    parts = [one.folder for one in job.searches]
+    with writing(job.folder.report):
+        write_overview(job.folder, parts)
+    summarise_profiles(job.folder, parts, display)
+
+
+def _search_of(job: Run, config: RunConfig) -> Run:
+    """The search that is meant, of a run for several profiles.
+
+    Raises:
+        UserError: it is not said which, or there is none of that name.
+    """
+    searches = {one.profile.name: one for one in job.searches}
+    named = list(config.hardware)
+    if len(searches) == 1:
+        return next(iter(searches.values()))
+    if len(named) != 1:
+        raise bad_value("hardware", f"[{','.join(named)}]", f"one of {', '.join(searches)}")
+    if named[0] not in searches:
+        raise unknown_name("hardware", named[0], searches)
+    return searches[named[0]]
+
+
 def _searched(job: Run, supernet: Supernet, display: Display) -> Front:
-    display.step("Search")
+    display.step(f"Search{_for(job)}")
     with timed(job.folder.seconds, "search"):
         result = run_search(job, supernet, display)
-    display.step("Verify")
+    display.step(f"Verify{_for(job)}")
     with timed(job.folder.seconds, "verify"):
         return verify(job, supernet, result, display)
 
 
 def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> None:
-    display.step("Export")
+    display.step(f"Export{_for(job)}")
     with timed(job.folder.seconds, "export"):
         member = front.member(front.winner)
         model, passes = _extracted(supernet, member), []
@@ -178,6 +221,10 @@ def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> N
         with writing(job.folder.report):
             write_report(job.folder, baselines)
     summarise(job, data, job.folder.best, display)
+
+
+def _for(job: Run) -> str:
+    return "" if job.folder.device is None else f" for {job.folder.device}"
 
 
 def _extracted(supernet: Supernet, member: Member) -> VisionTransformer:

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "sampler": ("nas.samplers", "SAMPLERS", "who proposes candidates"),
     "proxy": ("nas.proxies", "PROXIES", "scores of untrained networks"),
     "executor": ("nas.executors", "EXECUTORS", "where candidates are evaluated"),
+    "predictor": ("nas.predictors.family", "FAMILIES", "what learns latencies"),
     "data": ("nas.data", "SOURCES", "sources of images"),
     "task": ("nas.tasks", "TASKS", "what the model is trained for"),
 }

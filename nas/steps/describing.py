@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,30 @@ from supernet.workload import workload
 DEFAULT_CLASSES = 1000
 
 
-def describe_path(path: Path, display: Display) -> None:
+def describe_path(path: Path, display: Display, member: str | None = None) -> None:
     """Print what a file or a run folder holds.
 
     Args:
         path: an architecture's JSON, a ``best.json``, a ``front.json`` or a run folder.
         display: where to.
+        member: the member of the front that is meant: its digest, or how that begins.
 
     Raises:
-        UserError: it is none of these, or damaged.
+        UserError: it is none of these, or damaged, or has no such member.
     """
     if path.is_dir():
-        folder = RunFolder(path)
-        path = folder.best if folder.best.exists() else folder.front
-        if not path.exists():
-            raise UserError(f"{folder.path}: no best.json or front.json; is it a finished run?")
+        parts = RunFolder.at(path).parts()
+        if len(parts) > 1 and member is None:
+            for part in parts:
+                _front(Front.load(part.front), display)
+            return
+        path = _of_run(parts, member)
     data = read_json(path)
-    if "members" in data:
+    if "members" in data and member is not None:
+        _member(Front.load(path), member, display)
+    elif member is not None:
+        raise UserError(f"{path}: member={member!r}: only a run or a front.json has members")
+    elif "members" in data:
         _front(Front.load(path), display)
     elif "architecture" in data:
         check_best(data, path)
@@ -42,6 +50,40 @@ def describe_path(path: Path, display: Display) -> None:
         _metrics(data["metrics"], display)
     else:
         _layers(read_architecture(data, path), DEFAULT_CLASSES, display)
+
+
+def _of_run(parts: Sequence[RunFolder], member: str | None) -> Path:
+    """The file of a run that is meant: its winner, or the front that has a member."""
+    run = parts[0].path
+    if member is None:
+        path = parts[0].best if parts[0].best.exists() else parts[0].front
+        if not path.exists():
+            raise UserError(f"{run}: no best.json or front.json; is it a finished run?")
+        return path
+    fronts = [part.front for part in parts if part.front.exists()]
+    if not fronts:
+        raise UserError(f"{run}: no front.json; is it a finished run?")
+    having = [p for p in fronts if any(m.digest.startswith(member) for m in Front.load(p).members)]
+    return (having or fronts)[0]
+
+
+def _member(front: Front, start: str, display: Display) -> None:
+    """One member, as its trace tells it."""
+    member = front.find(start)
+    _layers(member.architecture, len(front.data["classes"]), display)
+    _metrics({name: metric.to_dict() for name, metric in member.metrics.items()}, display)
+    marks = [
+        word
+        for word, holds in (
+            ("the winner", member.digest == front.winner),
+            ("tied with the most accurate", member.tied),
+            ("dominated after measuring", member.dominated),
+        )
+        if holds
+    ]
+    display.line(f"of {front.run}, {front.profile['key']}{': ' if marks else ''}{', '.join(marks)}")
+    if member.origin:
+        display.line(", ".join(f"{name} {value}" for name, value in member.origin.items()))
 
 
 def _layers(architecture: Architecture, num_classes: int, display: Display) -> None:

@@ -10,7 +10,7 @@ from nas.display import Display, duration
 from nas.front import Front
 from nas.report.commands import next_commands
 from nas.run import Run
-from nas.run_folder import read_json
+from nas.run_folder import RunFolder, read_json
 
 SHOWN = 10
 COMMANDS = {
@@ -53,6 +53,26 @@ def summarise(run: Run, best: Mapping[str, Any], target: Path, display: Display)
     if target == run.folder.best:
         _seconds(run, display)
     _next(run, front, display)
+
+
+def summarise_profiles(folder: RunFolder, parts: Sequence[RunFolder], display: Display) -> None:
+    """The winners of a run for several profiles, one line each: no two share an axis."""
+    rows = []
+    for part in parts:
+        front = Front.load(part.front)
+        winner = front.member(front.winner)
+        rows.append(
+            (
+                str(part.device),
+                winner.digest,
+                f"{winner.value('accuracy'):.3f}",
+                f"{winner.value('latency_ms'):.3f}",
+                f"{winner.value('peak_memory_mb'):.3f}",
+                str(len(front.standing())),
+            )
+        )
+    display.step(f"{len(parts)} profiles: {folder.report}")
+    display.table("", ("profile", "winner", "val acc", "ms", "MB", "members"), rows)
 
 
 def _front_table(front: Front, chosen: str, display: Display) -> None:

@@ -341,13 +341,6 @@ def test_an_export_without_a_front(place, refusal):
     assert not place.exists()
 
 
-def test_several_profiles_cannot_be_searched_at_once(place, refusal):
-    line = refusal(*command(place, "hardware=[cpu,cpu_torch]"))
-    assert "hardware=[cpu,cpu_torch]" in line
-    assert "one profile" in line
-    assert not place.exists()
-
-
 # -- the disk ---------------------------------------------------------------------------------
 
 
