@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.executors.ray_worker import Worker
 
+LARGE = 2048  # bytes; Ray aligns no smaller ones, and the evaluator copies what is not aligned
 Place = tuple[str, str, int]  # permissions, device and inode, offset
 
 
@@ -15,7 +16,9 @@ class Probe(Worker):
         tensors = evaluator.supernet.state_dict()  # type: ignore[union-attr]
         tensors["images"] = evaluator.images_NCHW  # type: ignore[union-attr]
         return {
-            name: self._place(tensor.data_ptr()) for name, tensor in tensors.items() if len(tensor)
+            name: self._place(tensor.data_ptr())
+            for name, tensor in tensors.items()
+            if tensor.nbytes >= LARGE
         }
 
     def _place(self, address: int) -> Place:

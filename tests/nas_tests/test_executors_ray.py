@@ -30,7 +30,7 @@ SOME = [architecture(width, heads) for width in (16, 32, 64) for heads in ((1, 2
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("ray")
-    ray, _ = start(ExecutorOptions(workers=2), path)
+    ray = start(ExecutorOptions(workers=2), path).ray
     ray.cloudpickle.register_pickle_by_value(study_toy)  # workers do not see the tests
     yield path
     ray.shutdown()
