@@ -6,8 +6,8 @@ import numpy as np
 
 from nas.pareto import knee
 from nas.proposing.descent import Steps, largest_rows, walk
-from nas.proposing.drawing import fresh_rows, mutate
-from nas.proposing.filling import filled
+from nas.proposing.drawing import mutate
+from nas.proposing.filling import drawn, filled
 from nas.proposing.history import History
 from nas.proposing.moves import contracted, enlivened
 from nas.proposing.worth import inside, loss_of, price_of
@@ -75,4 +75,5 @@ def _around(history: History, row_G: IntArray, count: int, rng: np.random.Genera
         alive = enlivened(question.space, rows, rng)
         return inside(question, mutate(question.space, alive, rng, rate))
 
-    return fresh_rows(history, -(-count // 2), draw)
+    none = np.zeros((0, len(question.space.genes)), dtype=np.int64)
+    return drawn(history, -(-count // 2), draw, rng, none)

@@ -25,11 +25,23 @@ def filled(history: History, count: int, wanted_BG: IntArray, rng: np.random.Gen
     wanted = distinct(wanted_BG)
     made = wanted[history.unseen(wanted)][:count]
     rest = count - len(made)
-    if not rest:
-        return made
     near = int(np.ceil(NEAR * rest)) if len(history) else 0
-    made = np.concatenate([made, fresh_rows(history, near, around(history, rng), made)])
+    if near:
+        made = np.concatenate([made, drawn(history, near, around(history, rng), rng, made)])
     return np.concatenate([made, fresh_rows(history, rest - near, anywhere(history, rng), made)])
+
+
+def drawn(
+    history: History, count: int, draw: Draw, rng: np.random.Generator, taken_BG: IntArray
+) -> IntArray:
+    """``count`` new rows of ``draw``; random ones in place of what it makes no more of."""
+    rows = fresh_rows(history, count, draw, taken_BG)
+    new = history.unseen(np.concatenate([taken_BG, rows]))[len(taken_BG) :]
+    if new.all():
+        return rows
+    taken = np.concatenate([taken_BG, rows[new]])
+    random = fresh_rows(history, int((~new).sum()), anywhere(history, rng), taken)
+    return np.concatenate([rows[new], random])
 
 
 def anywhere(history: History, rng: np.random.Generator) -> Draw:

@@ -91,7 +91,7 @@ def enlivened(space: SearchSpace, genes_BG: IntArray, rng: np.random.Generator) 
 
 
 def _depth(space: SearchSpace, row_G: IntArray, stage: int) -> int:
-    return space.spec.stages[stage].depth[row_G[space.layout.stage_start[stage] + DEPTH]]
+    return space.spec.stages[stage].depth[int(row_G[space.layout.stage_start[stage] + DEPTH])]
 
 
 def _layer_columns(space: SearchSpace, row_G: IntArray, stage: int, gene: int) -> list[int]:

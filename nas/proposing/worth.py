@@ -29,6 +29,8 @@ def price_of(question: Question, genes_BG: IntArray, metric: str = LATENCY) -> F
     """What candidates cost, ``(B,)``: a free metric, the first objective that is minimised and
     free where there is none of that name.
     """
+    if not len(genes_BG):
+        return np.zeros(0)
     columns = question.columns(genes_BG)
     cheap = [o.name for o in question.objectives if o.free and o.direction == "min"]
     for name in (metric, *cheap, *columns):
@@ -45,12 +47,12 @@ def excess_of(question: Question, genes_BG: IntArray) -> FloatArray:
 
 
 def inside(question: Question, genes_BG: IntArray) -> IntArray:
-    """Those within the limits that cost nothing to check; the nearest one where there is none."""
+    """Those within the limits that cost nothing to check; all, the nearest first, if none is."""
     if not question.limits or not len(genes_BG):
         return genes_BG
     excess_B = excess_of(question, genes_BG)
     kept: IntArray = genes_BG[excess_B <= 0]
-    return kept if len(kept) else genes_BG[[int(np.argmin(excess_B))]]
+    return kept if len(kept) else genes_BG[np.argsort(excess_B, kind="stable")]
 
 
 def order_of(history: History, among: IntArray | BoolArray | slice = slice(None)) -> IntArray:

@@ -88,8 +88,10 @@ def rank_proxies(run: Run, display: Display) -> Ranking:
     names = run.config.proxies.names or PROXIES.names()
     drawn = draw_groups(run.offered, run.config.proxies.n, run.config.seed)
     everyone = list(dict.fromkeys(a for members in drawn.values() for a in members))
-    others = "".join(f", {len(m)} only {group}" for group, m in drawn.items() if group != ALL)
-    display.line(f"{len(everyone)} architectures: {len(drawn[ALL])} of all kinds{others}")
+    others = ", ".join(f"{group} {len(m)}" for group, m in drawn.items() if group != ALL)
+    display.line(f"{len(everyone)} architectures, {len(drawn[ALL])} of them of all kinds")
+    if others:
+        display.line(f"and of one attention type each: {others}")
     with display.bar("proxies", len(everyone), "architectures") as bar:
         needed = scores_needed(names)
         scores = proxy_columns(needed, everyone, sources.sample, sources.store, bar.at)

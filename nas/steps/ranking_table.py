@@ -51,9 +51,8 @@ def _show_groups(
 ) -> None:
     cells = {(r.proxy, r.group): r for r in ranking.table}
     rows = [(name, *(_cell(cells[name, group]) for group in groups)) for name in order]
-    counts = [f"{group} ({len(ranking.groups[group])})" for group in groups]
     display.console.print()
-    display.table("Kendall's tau within one attention type", ("proxy", *counts), rows)
+    display.table("Kendall's tau within one attention type", ("proxy", *groups), rows)
 
 
 def _cell(ranked: Ranked) -> str:
@@ -61,7 +60,8 @@ def _cell(ranked: Ranked) -> str:
     if math.isnan(tau.value):
         return "–"
     mark = "!" if ranked.warning else " "
-    return f"{tau.value:.2f} ±{(tau.high - tau.low) / 2:.2f}{mark}"
+    half = f"{(tau.high - tau.low) / 2:.2f}".removeprefix("0")
+    return f"{tau.value:.2f} ±{half}{mark}"
 
 
 def _order(agreement: Agreement) -> float:

@@ -23,7 +23,14 @@ OPTIONS: dict[str, dict[str, object]] = {
     "nsga2": {"population_size": 8},
     "nsga3": {"population_size": 8},
     "tpe": {"n_startup_trials": 5},
+    "gp": {"n_startup_trials": 30},
+    "autoformer": {"population_size": 8, "parents": 3, "mutations": 4, "crossovers": 4},
+    "regularised": {"population_size": 8, "sample_size": 3},
+    "turbovit": {"startup": 5},
+    "growing": {"seeds": 2},
 }
+NAMES = [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in SAMPLERS.names()]
+"""A Gaussian process takes a second per proposal."""
 LAYER = {"heads": [1], "mlp_ratio": [2], "attention": ["softmax"], "width": [16], "depth": [1]}
 THREE = {**SPACE, "stages": [{**LAYER, "width": [16, 32, 48]}]}
 MEMORYLESS = {"random", "tpe"}
@@ -74,7 +81,7 @@ def proposals(
 
 
 @pytest.mark.parametrize("objectives", OBJECTIVE_SETS, ids=len)
-@pytest.mark.parametrize("name", SAMPLERS.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_contract_of_a_sampler(name: str, objectives: Sequence[str]) -> None:
     first = proposals(name, objectives=objectives)
     assert first == proposals(name, objectives=objectives), "the seed decides"
@@ -86,7 +93,7 @@ def test_contract_of_a_sampler(name: str, objectives: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize("limit", [1.0, 1e-6], ids=["some meet it", "nobody meets it"])
-@pytest.mark.parametrize("name", SAMPLERS.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sampler_lives_with_limits(name: str, limit: float) -> None:
     assert len(proposals(name, limit=limit)) == 40
 
