@@ -134,9 +134,9 @@ COMMANDS: dict[str, Command] = {
             summary="how well scores without training rank a run's networks",
             usage="RUN [proxies.n=60] [proxies.names=[NAME,...]]",
             target="nas.pipeline:proxies",
-            details="Scores random members of a trained run untrained, and compares the order with\n"
-            "that of their inherited accuracy on val. Writes proxies.json and proxies.csv into\n"
-            "RUN. What was scored before is not scored again.",
+            details="Scores random members of a trained run untrained, and compares the order\n"
+            "with that of their inherited accuracy on val. Writes proxies.json and proxies.csv\n"
+            "into RUN. What was scored before is not scored again.",
             examples=(
                 "formfinder proxies runs/digits-cpu-s0",
                 "formfinder proxies runs/digits-cpu-s0 proxies.n=100 proxies.names=[naswot,dss]",

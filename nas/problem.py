@@ -14,6 +14,8 @@ from nas.hardware.profile import HardwareProfile
 from nas.limits import closed_form
 from nas.objectives import OBJECTIVES, Limit
 from nas.predictors.predictor import LatencyPredictor
+from nas.proxies import PROXIES
+from nas.proxies.maths.columns import proxy_key
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.version import code_version
@@ -80,6 +82,11 @@ class SupernetProblem:
         """What the profile's runtime can run."""
         return self.run.offered
 
+    @property
+    def split(self) -> str:
+        """Names the validation images."""
+        return f"val:{self.run.dataset.digest}"
+
     def suggest(self, trial: Trial) -> Suggestion:
         """The architecture a trial proposes."""
         return self.run.offered.suggest(trial)
@@ -104,12 +111,14 @@ class SupernetProblem:
         return columns | {o.name: o.derive(columns) for o in OBJECTIVES if o.derive is not None}
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:
-        """Where the store keeps a paid metric."""
+        """Where the store keeps a paid metric; a proxy is kept apart from any weights."""
+        if metric in PROXIES:
+            return proxy_key(architecture, metric, self.split)
         return EvaluationKey(
             weights=self.weights,
             architecture=architecture.digest(),
             metric=metric,
-            split=f"val:{self.run.dataset.digest}",
+            split=self.split,
         )
 
     def first_key(self, architecture: Architecture) -> EvaluationKey:

@@ -177,6 +177,10 @@ def _within(scores: Mapping[str, Floats], rows: Sequence[int]) -> dict[str, Floa
     return {name: column[list(rows)] for name, column in scores.items()}
 
 
+def _column(proxy: Proxy, scores: Mapping[str, Floats]) -> Floats:
+    return proxy.combine(scores) if isinstance(proxy, Combination) else scores[proxy.name]
+
+
 def _ranked(
     group: str,
     proxy: Proxy,
@@ -185,10 +189,7 @@ def _ranked(
     accuracy_N: Floats,
     sources: _Sources,
 ) -> Ranked:
-    if isinstance(proxy, Combination):
-        column_N = proxy.combine(scores)
-    else:
-        column_N = scores[proxy.name]
+    column_N = _column(proxy, scores)
     signed_N = column_N if proxy.direction == "max" else -column_N
     return Ranked(
         group=group,

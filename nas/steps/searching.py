@@ -15,6 +15,8 @@ from nas.limits import COUNTED, check_reachable, end_rows, limits_of, probe_rows
 from nas.objectives import OBJECTIVES
 from nas.pareto import Box
 from nas.problem import FIRST_METRIC, SupernetProblem
+from nas.proxies import PROXIES
+from nas.proxies.maths.evaluating import with_proxies
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.starting import started_with
@@ -71,7 +73,12 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         result = run_study(
             problem,
             spec,
-            executor=lambda: open_executor(config.executor.name, factory, options, run.folder.path),
+            executor=lambda: open_executor(
+                config.executor.name,
+                with_proxies(factory, [m.name for m in spec.metrics if not m.free], problem.split),
+                options,
+                run.folder.path,
+            ),
             store=store,
             journal=run.folder.study,
             budget=Budget(
@@ -150,12 +157,19 @@ def _tried_first(run: Run, display: Display) -> tuple[dict[str, Value], ...]:
     return tuple(run.offered.params(row) for row in rows)
 
 
-def _box(search: SearchConfig, columns: dict[str, FloatArray]) -> Box:
+def _box(search: SearchConfig, columns: dict[str, FloatArray]) -> Box | None:
     """A fixed scale for the hypervolume: accuracy in [0, 1], costs between the space's ends.
+
+    None where an objective is a proxy: what it can reach is not known before trials.
 
     Raises:
         UserError: a corner that was asked for is better than anything that can be reached.
     """
+    if any(name in PROXIES and name not in columns for name in search.objectives):
+        for name, asked in search.reference.items():
+            if asked is not None:
+                raise bad_value(f"search.reference.{name}", asked, "null beside a proxy")
+        return None
     ideal, worst = [], []
     for name in search.objectives:
         values = columns.get(name, np.array([0.0, 1.0]))

@@ -24,6 +24,7 @@ from nas.measurement.repeatability import agreement
 from nas.objectives import OBJECTIVES, describe_limits
 from nas.pareto import non_dominated
 from nas.predictors.predictor import LatencyPredictor, Prediction
+from nas.proxies import PROXIES
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.profiling import load_predictor
@@ -155,7 +156,7 @@ def _member(
     return Member(
         architecture=architecture,
         trial=trial.number,
-        metrics={**metrics, **_derived(metrics)},
+        metrics={**metrics, **_derived(metrics), **_scored(trial)},
         layers=trace(architecture, run.num_classes),
         tied=False,
         dominated=False,
@@ -186,6 +187,15 @@ def _derived(metrics: dict[str, Metric]) -> dict[str, Metric]:
         o.name: Metric(value=float(o.derive(known)), kind="counted", source={"of": sorted(known)})
         for o in OBJECTIVES
         if o.derive is not None
+    }
+
+
+def _scored(trial: FinishedTrial) -> dict[str, Metric]:
+    """Proxies that were searched for, as the search found them: they are seeded."""
+    return {
+        name: Metric(value=value, kind="measured", source={"of": PROXIES[name].source})
+        for name, value in trial.metrics.items()
+        if name in PROXIES and not OBJECTIVES[name].free
     }
 
 

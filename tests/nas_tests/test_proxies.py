@@ -10,11 +10,15 @@ import torch
 from scipy import stats
 from torch import nn
 
+from nas.cli import main
 from nas.evaluation import EvaluationStore
+from nas.evaluator import SupernetEvaluatorFactory
+from nas.front import Front
 from nas.objectives import OBJECTIVES
 from nas.proxies import PROXIES, Combination, Score, warning
 from nas.proxies.maths.agreement import kendall, spearman
-from nas.proxies.maths.columns import Sample, proxy_columns, score_of
+from nas.proxies.maths.columns import WEIGHTS, Sample, proxy_columns, score_of
+from nas.proxies.maths.evaluating import ProxyEvaluator, ProxyEvaluatorFactory, with_proxies
 from nas.proxies.maths.weights import fresh_model
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
@@ -258,3 +262,32 @@ def test_agreement_of_equal_orders_is_certain_and_of_a_constant_unknown():
     assert kendall(x, -x).value == pytest.approx(-1.0)
     assert math.isnan(kendall(np.ones(12), x).value)
     assert math.isnan(spearman(np.ones(12), x).value)
+
+
+# -- as objectives ----------------------------------------------------------------------------
+
+
+def test_workers_score_what_is_searched_for():
+    architecture = EACH["attention-softmax"]
+    labels = torch.arange(4) % CLASSES
+    sample = Sample.first_of(images_of(architecture), labels, "val", CLASSES)
+    found = ProxyEvaluator(None, ("snip", "depth"), sample).evaluate(architecture)
+    assert found == {"snip": score_of(PROXIES["snip"], architecture, sample), "depth": 2.0}
+
+
+def test_only_a_search_for_proxies_has_other_evaluators():
+    factory = SupernetEvaluatorFactory("folder", "{}", CLASSES, "w", "i")
+    assert with_proxies(factory, ["accuracy"], "val") is factory
+    made = with_proxies(factory, ["dss", "accuracy"], "val")
+    assert made == ProxyEvaluatorFactory(factory, ("dss",), True, "val")
+
+
+def test_a_search_without_accuracy_ends_in_a_verified_front(finished, copy_of):
+    folder = copy_of(finished)
+    words = [f"supernet={folder}", f"out_dir={folder.parent}", "name=untrained", "progress=false"]
+    asked = ["search.objectives=[log_synflow,latency_ms]", "search.trials=16"]
+    assert main(["search", *words, *asked, "executor=in_process", "profile.accept_poor=true"]) == 0
+    front = Front.load(folder.parent / "untrained" / "front.json")
+    assert all({"log_synflow", "accuracy"} <= set(member.metrics) for member in front.members)
+    store = EvaluationStore(folder / "evaluations.jsonl")
+    assert any(key.weights == WEIGHTS for key, _ in store.items())

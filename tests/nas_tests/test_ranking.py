@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 
-import numpy as np
 import pytest
 
 from nas.cli import main
-from nas.proxies import PROXIES
 from nas.run_folder import read_json
 from nas.steps.ranking_groups import ALL, draw_groups
 from tests.nas_tests.tiny_run import lines
@@ -71,8 +69,3 @@ def test_groups_hold_distinct_members_of_one_type():
 
 def test_a_space_of_one_type_has_one_group():
     assert list(draw_groups(space_of([{"width": [8, 16, 24]}]), 10, 0)) == [ALL]
-
-
-def test_every_proxy_is_ranked_by_default():
-    assert len(PROXIES.names()) >= 12
-    assert np.all([len(p.summary) <= 60 for p in PROXIES])
