@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nas.cli_commands import COMMANDS
-from nas.config.registries import KINDS
+from nas.config.registries import KINDS, names
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -33,6 +33,7 @@ LISTED = {
     "hardware": "gpu",
     "runtime": "torch_bf16",
     "objective": "energy_mj",
+    "proxy": "weight_norm",
     "sampler": "climbing",
 }
 
@@ -221,6 +222,17 @@ def test_the_two_commands_are_said() -> None:
     first, second, *_ = blocks(ROOT / "README.md", "bash")
     assert first == "pip install uv && uv run formfinder run\n"
     assert second == "pip install uv && uv run pytest\n"
+
+
+@pytest.mark.parametrize("kind", ["sampler", "proxy"])
+def test_every_sampler_and_proxy_has_its_row(kind: str) -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "samplers.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert [name for name in names(kind) if name not in named] == []
 
 
 # -- links and code ---------------------------------------------------------------------------

@@ -19,20 +19,20 @@ KINDS = LAYER_GENES.index("attention"), LAYER_GENES.index("reduction")
 
 
 def smaller(space: SearchSpace, row_G: IntArray) -> IntArray:
-    """One gene less, or another operator somewhere (cheaper or not: that is for the caller).
+    """One gene less by any number of steps, or another operator somewhere (cheaper or not).
 
-    A width, one layer's heads or MLP, any one layer gone; another attention type or reduction in
-    one layer; another patch size.
+    A width, one layer's heads or MLP, any one layer gone or several last ones; another attention
+    type or reduction in one layer; another patch size.
     """
     made = [*_other_choices(space, row_G, 0)]
     for stage in range(len(space.spec.stages)):
         start = space.layout.stage_start[stage]
-        made += _moved(row_G, [start + WIDTH], -1)
-        made += _without_a_layer(space, row_G, stage)
+        made += _lower_choices(row_G, start + WIDTH)
+        made += _without_a_layer(space, row_G, stage) + _lower_choices(row_G, start + DEPTH)
         for layer in range(_depth(space, row_G, stage)):
             first = space.layout.layer_start(stage, layer)
-            made += _moved(row_G, [first + HEADS], -1)
-            made += _moved(row_G, [first + RATIO], -1)
+            made += _lower_choices(row_G, first + HEADS)
+            made += _lower_choices(row_G, first + RATIO)
             for kind in KINDS:
                 made += _other_choices(space, row_G, first + kind)
     return _legal(space, row_G, made)
@@ -105,6 +105,15 @@ def _moved(row_G: IntArray, columns: Iterable[int], step: int) -> list[IntArray]
     chosen = list(columns)
     made[chosen] = np.maximum(made[chosen] + step, 0)
     return [] if np.array_equal(made, row_G) else [made]
+
+
+def _lower_choices(row_G: IntArray, column: int) -> list[IntArray]:
+    made = []
+    for choice in range(int(row_G[column])):
+        row = row_G.copy()
+        row[column] = choice
+        made.append(row)
+    return made
 
 
 def _other_choices(space: SearchSpace, row_G: IntArray, column: int) -> list[IntArray]:

@@ -25,10 +25,11 @@ class EfficiencyOptions:
     """Options of the joint search.
 
     Attributes:
-        width: reductions evaluated per step; None: as many as a batch holds.
+        width: reductions evaluated per step, the rest of a batch are neighbours of the best;
+            None: as many as a batch holds.
     """
 
-    width: int | None = None
+    width: int | None = 12
 
     def __post_init__(self) -> None:
         if self.width is not None and self.width < 1:

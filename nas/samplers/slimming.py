@@ -28,11 +28,12 @@ class SlimmingOptions:
     """Options of slimming.
 
     Attributes:
-        width: reductions evaluated per step; None: as many as a batch holds.
+        width: reductions evaluated per step, the rest of a batch are neighbours of the best;
+            None: as many as a batch holds.
         saves: the free metric that is to be saved.
     """
 
-    width: int | None = None
+    width: int | None = 12
     saves: str = "latency_ms"
 
     def __post_init__(self) -> None:
