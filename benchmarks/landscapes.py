@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import kendalltau
 
 from nas.config import load_config
 from nas.evaluation import EvaluationStore
 from nas.evaluator import SupernetEvaluator
 from nas.objectives import OBJECTIVES
-from nas.pareto import Box
+from nas.pareto import Box, hypervolume
 from nas.problem import SupernetProblem
 from nas.proposing.question import Question
 from nas.run import Run
 from nas.steps.profiling import load_predictor
 from search_spaces.automaton import IntArray
 from search_spaces.space import SearchSpace
+from supernet.operators import all_cards
 from supernet.training.checkpoint import weights_hash
 
 NAMES = ("accuracy", "latency_ms", "peak_memory_mb")
@@ -120,3 +122,82 @@ def live(inherited: Inherited, batch: int) -> Landscape:
         question(space, inherited.columns(space), batch),
         lambda row: inherited.accuracy(space, row),
     )
+
+
+REDUCED: dict[str, Any] = {
+    "width": [16, 32, 64],
+    "depth": [1, 2, 3],
+    "heads": [1, 4],
+    "mlp_ratio": [1, 3],
+    "attention": ["softmax", {"op": "window", "size": [2]}, "separable", "none"],
+    "reduction": ["none", {"op": "tome", "keep": [0.5]}],
+}
+"""Part of the default space, small enough to try all of it."""
+
+
+def enumerated(inherited: Inherited, batch: int) -> Landscape:
+    """A part of the run's space, all of whose members are evaluated: its true front is known."""
+    declared = inherited.run.offered.to_dict()
+    declared["stages"] = [{**declared["stages"][0], **REDUCED}]
+    space = SearchSpace(declared, all_cards())
+    rows = every_row(space)
+    made = question(space, inherited.columns(space), batch)
+    table = {row.tobytes(): inherited.accuracy(space, row) for row in track(rows, "enumerate")}
+    columns = made.columns(rows)
+    values = [np.array(list(table.values())), *(columns[name] for name in NAMES[1:])]
+    assert made.box is not None
+    best = hypervolume(np.stack(values, axis=1), made.directions, made.box)
+    title = f"digits, all {len(rows):,} architectures of a reduced space"
+    return Landscape(title, made, lambda row: table[row.tobytes()], best)
+
+
+def every_row(space: SearchSpace) -> IntArray:
+    """All canonical gene rows of a small space."""
+    grid = np.meshgrid(*(np.arange(len(gene.choices)) for gene in space.genes), indexing="ij")
+    asked = np.stack([axis.ravel() for axis in grid], axis=1)
+    rows: IntArray = np.unique(space.repair(asked)[0], axis=0)
+    assert len(rows) == space.cardinality()
+    return rows
+
+
+def surrogate(inherited: Inherited, batch: int, known: int = 1000) -> Landscape:
+    """A model of ``known`` random members' accuracies, its error added as noise.
+
+    Gradient boosting on the bare genes: another family than our own sampler's models. The noise of
+    an architecture is always the same, as an inherited accuracy is.
+    """
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.model_selection import cross_val_predict
+
+    space = inherited.run.offered
+    rows = np.unique(space.sample_genes(np.random.default_rng(1), known), axis=0)
+    values = np.array([inherited.accuracy(space, row) for row in track(rows, "evaluate")])
+    sizes = [len(gene.choices) for gene in space.genes]
+
+    def coded(genes_BG: IntArray) -> Any:
+        columns = zip(sizes, genes_BG.T, strict=True)
+        return np.concatenate([np.eye(size)[column] for size, column in columns], axis=1)
+
+    model = GradientBoostingRegressor(n_estimators=400, max_depth=4, subsample=0.5, random_state=0)
+    held_out = cross_val_predict(model, coded(rows), values, cv=5)
+    noise = float(np.std(held_out - values))
+    tau = kendalltau(held_out, values).statistic
+    model.fit(coded(rows), values)
+
+    def accuracy(row_G: IntArray) -> float:
+        seed = int.from_bytes(hashlib.sha256(row_G.tobytes()).digest()[:8], "little")
+        drawn = np.random.default_rng(seed).normal(0.0, noise)
+        return float(np.clip(model.predict(coded(row_G[None]))[0] + drawn, 0.0, 1.0))
+
+    title = (
+        f"CIFAR-10, surrogate of {len(rows):,} evaluations (held-out tau {tau:.2f}, "
+        f"noise {noise:.4f})"
+    )
+    return Landscape(title, question(space, inherited.columns(space), batch), accuracy)
+
+
+def track(rows: IntArray, what: str) -> Iterator[IntArray]:
+    """``rows`` with a progress bar."""
+    from rich.progress import track as bar
+
+    yield from bar(list(rows), description=what)

@@ -50,7 +50,8 @@ class Features:
         return made
 
     def _raw(self, genes_BG: IntArray, columns: Columns) -> Groups:
-        network, layers, sums = [], [], {}
+        network, layers = list[FloatArray](), list[FloatArray]()
+        sums = dict[str, FloatArray]()
         for column, gene, stage, layer in self._places:
             values_B = genes_BG[:, column]
             if stage is None:
@@ -59,7 +60,7 @@ class Features:
             coded_BF = _coded(gene, values_B) * self._active(genes_BG, stage, layer)[:, None]
             layers.append(coded_BF)
             kind = f"{stage}.{gene.name.rpartition('.')[2]}"
-            sums[kind] = sums.get(kind, 0.0) + coded_BF
+            sums[kind] = sums[kind] + coded_BF if kind in sums else coded_BF
         logs = [np.log(np.maximum(values, 1e-12))[:, None] for values in columns.values()]
         parts = (network, layers, list(sums.values()), logs)
         return tuple(np.concatenate(part, axis=1) for part in parts)

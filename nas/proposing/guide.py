@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from scipy.special import ndtri
 
-from nas.pareto import Box
+from nas.pareto import Box, Direction
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.question import Question
@@ -105,8 +106,8 @@ class Guide:
         for limit in self._question.limits:
             if limit.objective.name in names and not limit.objective.free:
                 sign = -1.0 if limit.objective.direction == "max" else 1.0
-                index = names.index(limit.objective.name)
-                allowed_BS *= costs_BMS[:, index] <= sign * limit.bound
+                values_BS = sign * costs_BMS[:, names.index(limit.objective.name)]
+                allowed_BS *= limit.excess(values_BS) <= 0
         return allowed_BS
 
 
@@ -115,10 +116,10 @@ class _Scale:
 
     def __init__(self, question: Question, history: History) -> None:
         finite = history.costs_NM[np.isfinite(history.costs_NM).all(axis=1)]
-        costs = [metric.direction for metric in question.objectives]
-        box = question.box or Box.around(_values(finite, costs), costs)
+        directions = question.directions
+        box = question.box or Box.around(_values(finite, directions), directions)
         assert box is not None
-        signs = np.where(np.array(costs) == "max", -1.0, 1.0)
+        signs = _signs(directions)
         self._ideal = np.array(box.ideal) * signs
         width = np.array(box.worst) * signs - self._ideal
         self._width = np.where(width > 0, width, 1.0)
@@ -128,9 +129,13 @@ class _Scale:
         return scaled
 
 
-def _values(costs_NM: FloatArray, directions: list[str]) -> FloatArray:
-    values: FloatArray = costs_NM * np.where(np.array(directions) == "max", -1.0, 1.0)
+def _values(costs_NM: FloatArray, directions: Sequence[Direction]) -> FloatArray:
+    values: FloatArray = costs_NM * _signs(directions)
     return values
+
+
+def _signs(directions: Sequence[Direction]) -> FloatArray:
+    return np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
 
 
 def _known(history: History) -> IntArray:

@@ -49,7 +49,8 @@ class Landscape:
         for costs_B in costs_BS.T:
             depth_BC = np.maximum(self._height_C - costs_B[:, None], 0.0)
             gain_B += np.einsum("bc,bc->b", volume_BC, depth_BC)
-        return gain_B / costs_BS.shape[1]
+        mean_B: FloatArray = gain_B / costs_BS.shape[1]
+        return mean_B
 
     def joined(self, height: float, known_D: FloatArray) -> Landscape:
         """The landscape with one more member."""

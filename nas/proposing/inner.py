@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.proposing.drawing import cross, fresh_rows, mutate, random_rows
+from nas.proposing.drawing import cross, mutate, random_rows
 from nas.proposing.guide import Guide, Outlook, paid_trials
 from nas.proposing.history import History
 from nas.proposing.ranking import best_first
@@ -27,6 +27,12 @@ class InnerEvolution:
 
     def __call__(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         """The next ``count`` rows."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # matrices too small to share; the workers need the cores
+            return self._propose(history, count, rng)
+
+    def _propose(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         if paid_trials(history) < self.n_startup:
             return spread_rows(history, count, rng)
         guide = Guide(history)
@@ -98,30 +104,31 @@ def _batch(guide: Guide, outlook: Outlook, count: int) -> IntArray:
 
 
 def spread_rows(history: History, count: int, rng: np.random.Generator) -> IntArray:
-    """New rows far from all that is known and from each other, within the free limits."""
-    question, features = history.question, history.features
-
-    def draw(wanted: int) -> IntArray:
-        return question.space.sample_genes(rng, wanted)
-
-    rows = fresh_rows(history, SPREAD, draw)
-    columns = question.columns(rows)
-    allowed = np.flatnonzero(question.free_violation(columns) <= 0)
-    if len(allowed) < count:
-        allowed = np.argsort(question.free_violation(columns), kind="stable")[:count]
-    rows = rows[allowed]
-    columns = {name: values[allowed] for name, values in columns.items()}
-    place_BF = np.concatenate(features(rows, columns), axis=1)
-    known = history.genes_NG
+    """New rows far from all that is known and from each other, within the free limits if any is."""
+    question = history.question
+    rows = question.space.sample_genes(rng, SPREAD)
+    rows = rows[history.unseen(rows)]
+    if len(rows) < count:
+        return random_rows(history, count, rng)
+    violation_B = question.free_violation(question.columns(rows))
+    order = np.argsort(violation_B, kind="stable")
+    rows = rows[order[: max(count, int((violation_B <= 0).sum()))]]
+    place_BF = _places(history, rows)
     distance_B = np.full(len(rows), np.inf)
-    if len(known):
-        known_NF = np.concatenate(features(known, question.columns(known)), axis=1)
-        distance_B = ((place_BF[:, None] - known_NF) ** 2).sum(axis=2).min(axis=1)
+    for known_F in _places(history, history.genes_NG):
+        distance_B = np.minimum(distance_B, ((place_BF - known_F) ** 2).sum(axis=1))
     chosen = list[int]()
-    while len(chosen) < count:
-        best = int(np.argmax(distance_B))
-        chosen.append(best)
-        near_B = ((place_BF - place_BF[best]) ** 2).sum(axis=1)
+    for _ in range(count):
+        chosen.append(int(np.argmax(distance_B)))
+        near_B = ((place_BF - place_BF[chosen[-1]]) ** 2).sum(axis=1)
         distance_B = np.minimum(distance_B, near_B)
-        distance_B[best] = -1.0
-    return rows[np.array(chosen)]
+        distance_B[chosen[-1]] = -1.0
+    apart: IntArray = rows[np.array(chosen)]
+    return apart
+
+
+def _places(history: History, genes_BG: IntArray) -> FloatArray:
+    if not len(genes_BG):
+        return np.zeros((0, 0))
+    groups = history.features(genes_BG, history.question.columns(genes_BG))
+    return np.concatenate(groups, axis=1)

@@ -64,10 +64,9 @@ class Question:
 
     def free_violation(self, columns: Columns) -> FloatArray:
         """Sum of the relative violations of the limits on free metrics, ``(B,)``; 0: all hold."""
-        size = len(next(iter(columns.values())))
-        total = np.zeros(size)
+        total_B = np.zeros(len(next(iter(columns.values()))))
         for limit in self.limits:
-            values = columns.get(limit.metric)
-            if values is not None:
-                total += np.maximum(limit.excess(values), 0.0)
-        return total
+            values_B = columns.get(limit.metric)
+            if values_B is not None:
+                total_B += np.maximum(limit.excess(values_B), 0.0)
+        return total_B

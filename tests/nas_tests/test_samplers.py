@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "nsga2": {"population_size": 8},
     "nsga3": {"population_size": 8},
     "tpe": {"n_startup_trials": 5},
+    "guided": {"n_startup": 5, "population": 20, "generations": 2},
     "gp": {"n_startup_trials": 30},
     "autoformer": {"population_size": 8, "parents": 3, "mutations": 4, "crossovers": 4},
     "regularised": {"population_size": 8, "sample_size": 3},
