@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.deadline import within
 from nas.executors.executor import ExecutorOptions
 from search_spaces.errors import UserError, bad_value
 from search_spaces.registry import PLUGINS_VARIABLE, plugin_folders
 
 OBJECT_STORE_BYTES = 200 * 10**6  # at least, beside what the workers share
 CONNECT_S = 10.0
+JOIN_S = 20.0
 WITHOUT = "executor=in_process runs without Ray"
 
 # Read by Ray when it is imported or started. A user's own setting wins.
@@ -131,6 +133,8 @@ def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Sess
             "object_store_memory": OBJECT_STORE_BYTES + shared_bytes + shared_bytes // 4,
             "include_dashboard": False,
         }
+    else:
+        _check_ray(ray, options.address)
     environment = worker_environment(options)  # here: a relative folder means the user's own place
     try:
         with _working_directory(folder):
@@ -141,10 +145,33 @@ def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Sess
                 runtime_env={"env_vars": environment},
             )
     except Exception as error:
-        what = f"cannot join {options.address}" if options.address else "cannot start"
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"executor=ray: Ray {what}: {reason}; {WITHOUT}") from error
+        raise _not_started(options.address, error) from error
     return Session(ray, owner=True, elastic=options.address is not None)
+
+
+def _check_ray(ray: Any, address: str) -> None:
+    """Refuse a server that is no Ray, or that hangs: ``ray.init`` would wait for it for ever.
+
+    Raises:
+        UserError: there is no answer within ``JOIN_S``.
+    """
+    if address == "auto" or address.startswith("ray://"):  # these do end by themselves
+        return
+    try:
+        within(JOIN_S, lambda: ray._raylet.GcsClient(address=address))
+    except TimeoutError as error:
+        raise UserError(
+            f"executor=ray: Ray cannot join {address}: it does not answer as a Ray cluster does "
+            f"within {JOIN_S:g} s; {WITHOUT}"
+        ) from error
+    except Exception as error:
+        raise _not_started(address, error) from error
+
+
+def _not_started(address: str | None, error: Exception) -> UserError:
+    what = f"cannot join {address}" if address else "cannot start"
+    reason = " ".join(str(error).split())[:300]
+    return UserError(f"executor=ray: Ray {what}: {reason}; {WITHOUT}")
 
 
 def seats_of(ray: Any, threads: int) -> int:

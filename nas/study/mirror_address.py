@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from nas.deadline import within
 from nas.masking import MASK, masked
 from search_spaces.errors import UserError
 
@@ -67,7 +65,7 @@ def check_mirror(address: str) -> None:
     """
     url = parse(address)
     try:
-        _within(CONNECT_S, lambda: _connect(url))
+        within(CONNECT_S, lambda: _connect(url))
     except TimeoutError:
         reason = f"no answer within {CONNECT_S:g} s"
     except ImportError as error:
@@ -107,24 +105,3 @@ def _connect(url: URL) -> None:
 def _extra(url: URL) -> str:
     needs = url.get_backend_name() == "postgresql"
     return ": pip install 'formfinder[postgres]'" if needs else ""
-
-
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Do ``work`` in a thread, which is left behind where it takes longer than ``seconds``."""
-    results: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            results.put(error)
-        else:
-            results.put(None)
-
-    threading.Thread(target=run, name="mirror-check", daemon=True).start()
-    try:
-        failure = results.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if failure is not None:
-        raise failure
