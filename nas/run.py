@@ -36,6 +36,7 @@ from supernet.operators import all_cards
 if TYPE_CHECKING:
     import torch
 
+SEARCH_KEYS = ("constraints.", "search.", "sampler.")
 SUPERNET_KEYS = ("data", "space", "training")
 
 
@@ -179,6 +180,9 @@ class Run:
         if not self.folder.config.exists():
             return
         changes = diff_identity(load_config(self.folder.config), self.config)
+        if not any(part.study.exists() for part in self.folder.parts()):
+            # Nothing was searched for yet: weights and profiles serve another question as well.
+            changes = [change for change in changes if not change.startswith(SEARCH_KEYS)]
         if changes:
             raise UserError(
                 f"{self.folder.path} is another run: {'; '.join(changes)}; give this one another "

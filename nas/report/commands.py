@@ -31,16 +31,17 @@ def next_commands(folder: RunFolder, front: Front) -> tuple[NextCommand, ...]:
     quoted = f'"{code}"' if _PLAIN.match(_relative(folder.best)) else shlex.quote(code)
     runtime = front.profile.get("runtime")
     other = "cpu_torch" if runtime != "torch_eager" else "cpu"
+    again = NextCommand(
+        "Search for another device with the same trained weights",
+        f"formfinder search supernet={run} hardware={other}",
+    )
     return (
         NextCommand("Use the winner from Python", f"python -c {quoted}"),
         NextCommand(
             "Choose another member of this front",
             f"formfinder pick {run} {_which(folder)}{_choice(front)}",
         ),
-        NextCommand(
-            "Search for another device with the same trained weights",
-            f"formfinder search supernet={run} hardware={other}",
-        ),
+        *(() if folder.device else (again,)),
     )
 
 

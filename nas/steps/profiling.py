@@ -128,8 +128,8 @@ def borrow(run: Run, profile: HardwareProfile, display: Display) -> None:
         return
     rows = MeasurementFile(theirs, profile.key()).measurements()
     here = DEVICES[profile.device].machine(profile.threads)
-    wanted = (here.processor, str(here.versions))
-    if {(r.machine.get("processor"), str(r.machine.get("versions"))) for r in rows} != {wanted}:
+    wanted = {"processor": here.processor, "versions": here.versions}
+    if not rows or any({k: row.machine.get(k) for k in wanted} != wanted for row in rows):
         return
     display.line(f"{profile.key()}: {len(rows)} subnets as measured for {run.source.path}")
     for old, new in ((theirs, ours), (predictor, run.folder.predictor(profile.key()))):

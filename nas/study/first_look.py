@@ -90,13 +90,14 @@ class Hurdle:
 
 
 def saved_images(trials: Sequence[FinishedTrial], total: int) -> tuple[int, int]:
-    """(images that no candidate of the study was shown, images that full looks would have taken).
+    """(images that candidates were spared, images that full looks at them would have taken).
 
     Args:
-        trials: of a study.
+        trials: of a study; what the store knew before is not counted.
         total: images of the whole split.
     """
-    whole = {trial.digest for trial in trials if trial.paid and not trial.images}
-    parts = {trial.digest: trial.images for trial in trials if trial.images}
+    paid = [trial for trial in trials if trial.source == "evaluated"]
+    whole = {trial.digest for trial in paid if not trial.images}
+    parts = {trial.digest: trial.images for trial in paid if trial.images}
     spared = sum(total - images for digest, images in parts.items() if digest not in whole)
     return spared, len(whole | parts.keys()) * total

@@ -112,6 +112,75 @@ def test_a_limit_on_latency_is_refused_with_the_best_value_and_a_way_on(
     assert not (tmp_path / "other" / "study.journal").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["{max: 1, min: 2}"], ["latency_ms.min=2", "latency_ms.max=1", "contradict"]),
+        (["{mx: 1}"], ["'mx'", "did you mean 'max'?"]),
+        (["{max: 1, confidence: 1.5}"], ["latency_ms.confidence=1.5", "below 1"]),
+    ],
+)
+def test_a_limit_that_cannot_be_read(place, refusal, words, parts):
+    line = refusal(*command(place, f"constraints.latency_ms={words[0]}"))
+    for part in parts:
+        assert part in line
+    assert not place.exists()
+
+
+def test_counted_limits_that_contradict_are_refused_together_before_any_work(place, refusal):
+    words = ["constraints.params=2000", "constraints.macs={min: 100000}"]
+    line = refusal(*command(place, *words))
+    assert line.startswith("constraints.macs={min: 100000} and constraints.params=2000: ")
+    assert "meets both; the best compromise found has macs " in line
+    assert not place.exists()
+
+
+def test_a_limit_on_latency_is_refused_before_training(place, refusal):
+    line = refusal(*command(place, "constraints.latency_ms=1e-6"))
+    assert line.startswith("constraints.latency_ms=1e-06: no architecture")
+    assert not (place / "supernet.safetensors").exists()
+    # The folder has measured, not searched: another limit goes on from there.
+    line = refusal(*command(place, "constraints.latency_ms={max: 1e-5, confidence: 0.9}"))
+    assert "at the 0.9 quantile" in line
+    assert len(list((place / "profiles").glob("*.predictor.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("search.objectives=[accuracy,accuracy]", ["every metric once"]),
+        ("search.objectives=[accuracy,latency]", ["did you mean 'latency_ms'?"]),
+        ("search.reference={latency: 5}", ["did you mean 'search.reference.latency_ms'?"]),
+        ("search.reference={params: 5}", ["search.reference='params'", "peak_memory_mb"]),
+        ("search.reference={accuracy: 1}", ["search.reference.accuracy=1"]),
+        ("search.reference={latency_ms: inf}", ["search.reference.latency_ms", "finite"]),
+        ("search.patience=0", ["search.patience=0", "1 or more"]),
+        ("search.first_look=3", ["search.first_look=3", "16 or more, or null"]),
+        ("constraints.latncy_ms=3", ["did you mean 'constraints.latency_ms'?"]),
+    ],
+)
+def test_a_question_that_cannot_be_asked(place, refusal, word, parts):
+    line = refusal(*command(place, word))
+    for part in parts:
+        assert part in line
+    assert not place.exists()
+
+
+def test_a_study_of_another_space_or_split_is_refused_with_the_reason(finished, copy_of, refusal):
+    folder = copy_of(finished)
+    journal = folder / "study.journal"
+    text = journal.read_text()
+    split = read_json(folder / "front.json")["data"]["digest"]
+    digest = read_json(folder / "space.json")["digest"]
+    for name, old in (("split", split), ("space", digest)):
+        journal.write_text(text.replace(old, "0" * len(old)))
+        before = journal.read_bytes()
+        line = refusal("run", str(folder), "search.trials=24")
+        assert name in line
+        assert old in line
+        assert journal.read_bytes() == before
+
+
 @pytest.mark.parametrize("value", ["0", "nan", "fast"])
 def test_a_limit_that_is_no_limit(place, refusal, value):
     assert f"constraints.latency_ms={value}" in refusal(

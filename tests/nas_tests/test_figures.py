@@ -196,6 +196,33 @@ def test_limits_baselines_and_broken_limits_are_drawn():
     assert "<img" not in content(figure)
 
 
+def test_trials_looked_at_only_in_part_are_drawn_apart_and_say_so():
+    whole = [trial(i) for i in range(3)]
+    part = trial(3, images=1024)
+    part = replace(part, metrics={"latency_ms": 0.3}, partial={"accuracy": 0.7})
+    series = FrontSeries(name="run", trials=[*whole, part], members=members())
+    figure = front_figure([series], X, Y)
+    drawn_whole, drawn_part = named(figure, "search estimate"), named(figure, "only in part")
+    assert len(drawn_whole.x) == 3
+    assert (list(drawn_part.x), list(drawn_part.y)) == ([0.3], [0.7])
+    assert "estimated from 1,024 images" in drawn_part.hovertext[0]
+    assert drawn_part.marker.symbol == "circle-open"
+
+
+def test_both_ends_of_a_limit_are_drawn():
+    series = FrontSeries(name="run", members=members())
+
+    def names(limits: Any) -> list[str]:
+        figure = front_figure([series], X, Y, limits=limits)
+        return [one.name for one in figure.data if str(one.name).startswith("limit")]
+
+    both = names({"latency_ms": {"max": 0.4, "min": 0.1, "confidence": 0.9}, "accuracy": 0.5})
+    wanted = ["latency ≤ 0.4", "latency ≥ 0.1", "accuracy ≥ 50"]
+    assert len(both) == 3
+    assert all(part in name for part, name in zip(wanted, both, strict=True))
+    assert names({"latency_ms": ["?"], "accuracy": {"min": "high"}}) == []
+
+
 def test_values_that_are_none_cost_their_point_only():
     broken = member_of(MIDDLE, tied=False, dominated=False)
     metrics: Any = dict(broken.metrics) | {"latency_ms": Metric(value="fast", kind="measured")}  # type: ignore[arg-type]
