@@ -7,7 +7,7 @@ trials: for few and expensive evaluations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.samplers.novel import Novel
 from nas.samplers.sampler import SAMPLERS
@@ -24,7 +24,7 @@ class GpOptions:
     """Options of the Gaussian process.
 
     Attributes:
-        n_startup_trials: random trials before the first model.
+        n_startup_trials: random trials within the limits before the first model.
     """
 
     n_startup_trials: int = 20
@@ -47,7 +47,18 @@ class Gp:
         """See ``SamplerFactory.build``."""
         from optuna.samplers import GPSampler
 
-        class Legal(Novel, GPSampler):
+        class Paid(GPSampler):
+            """Learns from trials whose accuracy is known, not from what others were booked with."""
+
+            def _sample_relative_impl(
+                self, study: Any, completed_trials: Any, *others: Any
+            ) -> dict[str, Any]:
+                known = [t for t in completed_trials if t.user_attrs.get("paid", True)]
+                if len(known) < self._n_startup_trials:
+                    return {}
+                return super()._sample_relative_impl(study, known, *others)
+
+        class Legal(Novel, Paid):
             pass
 
         sampler = Legal(

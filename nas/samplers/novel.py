@@ -60,13 +60,15 @@ class Novel(Base):
         return {name: params[name] for name in search_space}
 
     def _new(self, params: dict[str, Any]) -> IntArray:
-        from nas.proposing.drawing import fresh_rows, mutate, random_rows
+        from nas.proposing.drawing import fresh_rows, mutate
+        from nas.proposing.filling import anywhere
         from nas.proposing.moves import enlivened
 
         taken = np.stack(self._taken) if self._taken else None
         if not params:
-            drawn: IntArray = random_rows(self.history, 1, self.rng, taken)
-            return np.asarray(drawn[0])
+            return np.asarray(
+                fresh_rows(self.history, 1, anywhere(self.history, self.rng), taken)[0]
+            )
         question = self.history.question
         fixed = {g.name: g.choices[0] for g in question.space.genes}
         asked = question.space.repair(np.array([question.row({**fixed, **params})]))[0]

@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "nsga3": {"population_size": 8},
     "tpe": {"n_startup_trials": 5},
     "guided": {"n_startup": 5, "population": 20, "generations": 2},
-    "gp": {"n_startup_trials": 30},
+    "gp": {"n_startup_trials": 24},
     "autoformer": {"population_size": 8, "parents": 3, "mutations": 4, "crossovers": 4},
     "regularised": {"population_size": 8, "sample_size": 3},
     "turbovit": {"startup": 5},
