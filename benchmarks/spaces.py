@@ -46,6 +46,11 @@ def digits() -> SearchSpace:
     return SearchSpace(_digits_data(), all_cards())
 
 
+def deep_digits() -> SearchSpace:
+    """The default operators in eight to ten layers: 46 genes."""
+    return SearchSpace(_digits_data(depth=[8, 9, 10]), all_cards())
+
+
 def colour_32() -> SearchSpace:
     """The default operators at 32 px in colour, twice as wide."""
     data = _digits_data(width=[64, 96, 128], depth=[3, 4, 5, 6], heads=[2, 3, 4])
