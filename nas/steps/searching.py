@@ -111,7 +111,8 @@ def check_before_training(run: Run) -> None:
     for one in run.searches:
         predictor = load_predictor(one, one.profile)
         problem = SupernetProblem(one, one.profile, predictor, "", limits)
-        check_reachable(limits, one.offered, problem.columns, one.config.seed)
+        on = "" if one.folder.device is None else f" (hardware={one.folder.device})"
+        check_reachable(limits, one.offered, problem.columns, one.config.seed, on)
         _box(one.config.search, problem.columns(probe_rows(one.offered, one.config.seed)))
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nas.evaluation import EvaluationKey, EvaluationStore
+from nas.evaluator import SupernetEvaluator, split_images
 from nas.executors import Arrays, Executor, Part
 from nas.executors.in_process import InProcess
 from nas.objectives import OBJECTIVES
@@ -29,7 +31,8 @@ from nas.study import (
 )
 from nas.study.first_look import Hurdle
 from search_spaces.architecture import Architecture
-from tests.nas_tests.study_toy import ToyProblem, accuracy_of, free_metrics
+from tests.nas_tests import study_toy
+from tests.nas_tests.study_toy import ToyProblem, accuracy_of, architecture, free_metrics
 
 TOTAL, FIRST, BATCH, TRIALS = 4000, 400, 10, 60
 ACCURACY, LATENCY, PARAMS = (OBJECTIVES[n] for n in ("accuracy", "latency_ms", "params"))
@@ -225,6 +228,41 @@ def test_a_failed_first_look_fails_the_trial(tmp_path: Path) -> None:
     assert {trial.reason for trial in failed} == {"ArithmeticError: no"}
     assert len(result.trials) == 30
     assert front_of(result.trials, ("max", "min", "min")) == result.front
+
+
+@pytest.mark.ray
+def test_on_ray_it_decides_as_in_the_process(undisturbed, tmp_path: Path) -> None:
+    import sys
+
+    from nas.executors import ExecutorOptions
+    from nas.executors.ray import RayExecutor
+    from nas.executors.ray_session import start
+
+    options = ExecutorOptions(workers=2)
+    ray = start(options, tmp_path).ray
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.cloudpickle.register_pickle_by_value(study_toy)
+    _, wanted = undisturbed
+    found = study(tmp_path, executor=lambda: RayExecutor(Factory(), options, tmp_path))
+    assert [essence(trial) for trial in found.trials] == [essence(t) for t in wanted.trials]
+
+
+def test_the_parts_of_the_images_make_the_whole() -> None:
+    count, first = 1300, 300
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 1, 1, 10, generator=generator)
+    labels = torch.randint(10, (count,), generator=generator)
+    labels[::2] = images[::2].flatten(1).argmax(dim=1)
+    made = SupernetEvaluator(lambda x, architecture: x.flatten(1), images, labels, first)
+    candidate = architecture()
+    parts = [made.evaluate_part(candidate, part)["accuracy"] for part in ("first", "rest")]
+    look = replace(LOOK, images=first, total=count)
+    assert look.whole(*parts) == made.evaluate(candidate)["accuracy"]
+    assert made.evaluate_part(candidate, "all") == made.evaluate(candidate)
+    chosen, others = split_images(count, first)
+    assert len(chosen) == first
+    assert sorted([*chosen, *others]) == list(range(count))
+    assert (split_images(count, first)[0] == chosen).all()
 
 
 # -- arithmetic -------------------------------------------------------------------------------
