@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from nas.evaluation import EvaluationStore
 from nas.executors import ExecutorOptions, Outcome
@@ -74,8 +76,10 @@ def test_an_evaluator_that_cannot_be_built_ends_it_with_its_own_line(folder: Pat
         run(folder, study_toy.BrokenFactory())
 
 
-def study(folder: Path, factory: ToyFactory, ray: Path | None) -> StudyResult:
-    options = ExecutorOptions(workers=2)
+def study(
+    folder: Path, factory: ToyFactory, ray: Path | None, timeout_s: float = 120.0
+) -> StudyResult:
+    options = ExecutorOptions(workers=2, timeout_s=timeout_s, retries=1)
     return run_study(
         ToyProblem(),
         StudySpec(
@@ -98,6 +102,29 @@ def test_a_study_on_ray_equals_one_in_this_process(folder: Path, tmp_path: Path)
     assert [t.values for t in on_ray.trials] == [t.values for t in alone.trials]
     assert [t.digest for t in on_ray.trials] == [t.digest for t in alone.trials]
     assert Path(died).exists()
+
+
+def test_a_study_ends_with_its_budget_whatever_becomes_of_evaluations(
+    folder: Path, tmp_path: Path
+) -> None:
+    alone = study(tmp_path / "alone", ToyFactory(), None)
+    digests = list(dict.fromkeys(trial.digest for trial in alone.trials))
+    factory = ToyFactory(
+        raises=frozenset({digests[0]}),
+        nans=frozenset({digests[1]}),
+        hangs=frozenset({digests[2]}),
+        dies=digests[3],  # every time
+    )
+    result = study(tmp_path / "ray", factory, folder, timeout_s=4.0)
+    assert (len(result.trials), result.stopped) == (40, "trials")
+    reasons = {trial.digest: str(trial.reason) for trial in result.trials if trial.values == ()}
+    assert reasons[digests[0]] == "ArithmeticError: two lines"
+    assert reasons[digests[1]] == "not finite: accuracy=nan"
+    assert reasons[digests[2]] == "timed out after 4 s"
+    assert reasons[digests[3]].startswith("its worker died 2 times")
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "ray" / "study.log")))
+    loaded = optuna.load_study(study_name="formfinder-toy", storage=storage)
+    assert [trial.state.is_finished() for trial in loaded.trials] == [True] * 40
 
 
 SHADOWED = """
