@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any, Self
 from nas.masking import masked
 from nas.study.journal import CREATE_TRIAL, Record
 from nas.study.mirror_address import arguments, parse, template, why
+from nas.study.mirror_rows import add_trials
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import RDBStorage
     from optuna.storages.journal import JournalStorage
     from optuna.trial import FrozenTrial
 
 _log = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # how often new trials are looked for
-PAUSE = 4.0  # rest after a trial, in times of what it took
+BATCH = 10  # trials of a transaction
+PAUSE = 4.0  # rest after a batch, in times of what it took
 CLOSE_S = 20.0  # how long the end of a search may wait for the copy
 
 
@@ -86,9 +88,10 @@ class Mirror:
             ending = False
             while not ending and not self._given_up.is_set():
                 ending = self._ending.wait(LOOK_S)  # what is there now is all there will be
-                for trial in copy.lacking():
+                lacking = copy.lacking()
+                for first in range(0, len(lacking), BATCH):
                     start = time.monotonic()
-                    copy.add(trial)
+                    copy.add(lacking[first : first + BATCH])
                     rest = PAUSE * (time.monotonic() - start)
                     if self._given_up.is_set():
                         return
@@ -114,7 +117,7 @@ class Copy:
         records: the journal's.
     """
 
-    def __init__(self, storage: BaseStorage, run: str, records: Sequence[Record]) -> None:
+    def __init__(self, storage: RDBStorage, run: str, records: Sequence[Record]) -> None:
         self._storage = storage
         self._run = run
         self._records = records
@@ -142,11 +145,11 @@ class Copy:
             self._there = len(theirs)
         return ours[self._there :]
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Copy one trial, whole or not at all."""
+    def add(self, trials: Sequence[FrozenTrial]) -> None:
+        """Copy the next trials, all or none."""
         assert self._study is not None
-        self._storage.create_new_trial(self._study, template_trial=trial)
-        self._there += 1
+        add_trials(self._storage, self._study, self._there, trials)
+        self._there += len(trials)
 
     def _open(self, first: Record) -> int:
         """The study, made where it is not there; runs of one name are told by their first trial."""

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from nas.evaluation import EvaluationStore
 from nas.executors.in_process import InProcess
 from nas.objectives import OBJECTIVES, Limit
-from nas.study import Budget, StudyResult, StudySpec, mirror, mirror_address, run_study
+from nas.study import Budget, StudyResult, StudySpec, mirror, mirror_address, mirror_rows, run_study
 from nas.study.mirror import Mirror
 from nas.study.mirror_address import check_mirror, parse
 from search_spaces.errors import UserError
@@ -103,6 +103,15 @@ def test_it_equals_the_journal_and_catches_up(tmp_path: Path) -> None:
     }
 
 
+def test_tables_of_another_version_are_filled_in_optunas_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_rows, "SCHEMA", 0)
+    address = f"sqlite:///{tmp_path}/trials.db"
+    study(tmp_path, 6, address)
+    check(tmp_path, address, 6)
+
+
 def test_studies_of_equal_names_keep_apart(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/trials.db"
     for place in ("a", "b"):
@@ -119,13 +128,15 @@ def test_a_failure_is_one_warning_and_the_next_start_catches_up(
     address = f"sqlite:///{tmp_path}/trials.db"
     add, added = mirror.Copy.add, []
 
-    def failing(self: mirror.Copy, trial: optuna.trial.FrozenTrial) -> None:
-        if len(added) == 4:
+    def failing(self: mirror.Copy, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        if len(added) == 2:
             raise OSError(f"lost {address.replace('://', f'://ann:{HUSH}@')}\nand more")
-        added.append(trial)
-        add(self, trial)
+        added.append(trials)
+        add(self, trials)
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, logger="nas"):
+        patch.setattr(mirror, "BATCH", 2)
+        patch.setattr(mirror, "LOOK_S", 100.0)  # until the search has ended
         patch.setattr(mirror.Copy, "add", failing)
         result = study(tmp_path, 11, address)
     assert (len(result.trials), result.stopped) == (11, "trials")
