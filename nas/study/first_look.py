@@ -18,11 +18,11 @@ from nas.evaluation import EvaluationKey
 from nas.objectives import Objective
 from nas.pareto import Floats, to_costs
 from nas.study.trials import FinishedTrial
-from nas.tasks.statistics import wilson_upper
+from nas.tasks.statistics import upper_of_all
 from search_spaces.architecture import Architecture
 
-Z_999 = 3.0902323061678132
-"""One-sided 99.9 % quantile of the standard normal distribution."""
+RISK = 0.001
+"""How often an upper bound may lie below the truth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,9 @@ class FirstLook:
     def most(self, share: float) -> float:
         """What the share of all images can be, by one in a thousand, given that of the first part.
 
-        Wilson's upper bound, or the share with every other image right where that is less.
+        See ``upper_of_all``.
         """
-        right = round(share * self.images)
-        certain = (right + self.total - self.images) / self.total
-        return min(wilson_upper(right, self.images, Z_999), certain)
+        return upper_of_all(round(share * self.images), self.images, self.total, RISK)
 
     def whole(self, first: float, rest: float) -> float:
         """The share of all images from those of the two parts."""

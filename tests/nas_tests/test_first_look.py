@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta, hypergeom
 
 from nas.evaluation import EvaluationKey, EvaluationStore
 from nas.evaluator import SupernetEvaluator, split_images
@@ -268,23 +270,29 @@ def test_the_parts_of_the_images_make_the_whole() -> None:
 # -- arithmetic -------------------------------------------------------------------------------
 
 
-def test_the_upper_bound_is_wilsons_or_what_is_certain() -> None:
-    look = replace(LOOK, images=100, total=10_000)
-    assert look.most(0.5) == pytest.approx(0.6521, abs=1e-3)  # z = 3.09, by hand
+def test_the_upper_bound_knows_how_much_was_seen() -> None:
+    look = replace(LOOK, images=100, total=10**6)
+    assert look.most(0.5) == pytest.approx(binomial_upper(50, 100), abs=1e-3)
     assert look.most(1.0) == 1.0
+    assert replace(look, total=400).most(0.5) < look.most(0.5), "a quarter has been seen"
     nearly = replace(LOOK, images=100, total=101)
     assert nearly.most(0.5) == 51 / 101
-    assert look.whole(0.5, 0.25) == (50 + 2475) / 10_000
+    assert replace(LOOK, images=100, total=100).most(0.5) == 0.5
+    assert look.whole(0.5, 0.25) == (50 + 0.25 * (10**6 - 100)) / 10**6
 
 
-def test_the_bound_holds_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    for right in (int(share * TOTAL) for share in (0.3, 0.6, 0.9, 0.97)):
-        drawn = rng.hypergeometric(right, TOTAL - right, FIRST, size=200_000)
-        hits, counts = np.unique(drawn, return_counts=True)
-        pairs = zip(hits, counts, strict=True)
-        failed = sum(int(c) for h, c in pairs if LOOK.most(int(h) / FIRST) < right / TOTAL)
-        assert failed <= 200_000 * 0.001
+def binomial_upper(right: int, count: int) -> float:
+    """Clopper and Pearson's bound, for a part of something endless."""
+    return float(beta.ppf(0.999, right + 1, count - right))
+
+
+@pytest.mark.parametrize(("images", "total"), [(400, 1000), (400, 4000), (1024, 2048), (16, 40)])
+def test_the_bound_fails_at_most_once_in_a_thousand(images: int, total: int) -> None:
+    look = replace(LOOK, images=images, total=total)
+    for truth in (0.1, 0.3, 0.6, 0.9, 0.97):
+        right = int(truth * total)
+        enough = bisect_left(range(images), right / total, key=lambda h: look.most(h / images))
+        assert hypergeom.cdf(enough - 1, total, right, images) <= 0.001
 
 
 def test_a_hurdle_is_the_best_of_those_that_cost_no_more() -> None:
