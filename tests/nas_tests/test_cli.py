@@ -105,6 +105,23 @@ def test_list_prints_one_kind_by_name_with_its_summary(capsys):
     assert "1,797" in output
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "summary"),
+    [
+        ("space", "digits", "Small images, few classes"),
+        ("experiment", "smoke", "Does every step run?"),
+        ("predictor", "gp", "Gaussian process"),
+    ],
+)
+def test_list_knows_files_and_predictors_too(capsys, kind, name, summary):
+    assert main(["list", kind]) == 0
+    output = capsys.readouterr().out
+    assert name in output
+    assert summary in output
+    assert main(["list", f"{kind[:-1]}"]) == 2
+    assert f"did you mean '{kind}'?" in capsys.readouterr().err
+
+
 def test_plug_ins_appear_in_the_list(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from nas.data import SOURCES\n"
@@ -137,7 +154,7 @@ def test_defaults_reach_the_pipeline(calls):
     assert name == "run"
     assert config.data.name == "digits"
     assert list(config.hardware) == ["cpu"]
-    assert config.sampler.options["population_size"] > 1
+    assert config.sampler.options["population"] > 1
     assert config.executor.name == "ray"
     assert config.space["image_size"] == [16, 16]
     assert set(config.constraints.values()) == {None}
@@ -218,7 +235,7 @@ def test_the_configuration_is_printed_on_request(calls, capsys):
         ("run serach.trials=5", ["'serach.trials'", "did you mean 'search.trials'"]),
         ("run search.trails=5", ["'search.trails'", "'search.trials'", "known in search"]),
         ("run constraints.latency=5", ["'constraints.latency_ms'"]),
-        ("run sampler.options.populaton=5", ["'sampler.options.population_size'"]),
+        ("run sampler.options.populaton=5", ["'sampler.options.population'"]),
         ("run hardware.cpx.threads=1", ["'hardware.cpu.threads'"]),
         ("run space.stagse=1", ["'space.stages'"]),
         ("run sampel=nsga2", ["'sampel'", "did you mean 'sampler'"]),
