@@ -135,10 +135,13 @@ def _body(content: Content, baselines: Sequence[Mapping[str, Any]]) -> Html:
 def _members(content: Content) -> Html:
     count = len(content.front.members)
     cut = f" The first {MAX_MEMBERS} of {count:,} are shown." if count > MAX_MEMBERS else ""
+    tied = "on the same images not significantly worse than the most accurate member"
+    if any(member.origin for member in content.front.members):
+        tied = "its 95 % interval reaches that of the most accurate member"
     how = (
-        "A click on a heading sorts. Tied means: on the same images not significantly worse than "
-        "the most accurate member. Dominated means: after measuring, another member is better in "
-        f"everything. Letters are the attention of each block, ▾ a token reduction.{cut}"
+        f"A click on a heading sorts. Tied means: {tied}. Dominated means: after measuring, "
+        "another member is better in everything. Letters are the attention of each block, ▾ a "
+        f"token reduction.{cut}"
     )
     return section("members", "All members of the front", how, members_table(content.front))
 

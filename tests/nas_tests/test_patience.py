@@ -16,10 +16,12 @@ from nas.study import Budget, StudyResult, StudySpec, count_trials, run_study
 from search_spaces.errors import UserError
 from tests.nas_tests.study_toy import ToyFactory, ToyProblem
 
-BATCH = 5
+BATCH, PATIENCE = 5, 10
 
 
-def study(folder: Path, trials: int = 300, patience: int | None = 20, **more: Any) -> StudyResult:
+def study(
+    folder: Path, trials: int = 300, patience: int | None = PATIENCE, **more: Any
+) -> StudyResult:
     return run_study(
         ToyProblem(),
         StudySpec(
@@ -46,7 +48,7 @@ def test_it_stops_behind_the_batch_in_which_patience_ended(tmp_path: Path) -> No
     result = study(tmp_path)
     assert result.stopped == "patience"
     assert len(result.trials) % BATCH == 0
-    assert 20 <= still(result) < 20 + BATCH
+    assert PATIENCE <= still(result) < PATIENCE + BATCH
     assert count_trials(tmp_path / "study.journal") == len(result.trials) < 300
 
 
@@ -54,9 +56,9 @@ def test_the_same_budget_adds_nothing_and_a_larger_one_goes_on(tmp_path: Path) -
     first = study(tmp_path)
     assert study(tmp_path).trials == first.trials
     assert study(tmp_path, trials=400).trials == first.trials, "it still has no patience"
-    longer = study(tmp_path, patience=40)
+    longer = study(tmp_path, patience=2 * PATIENCE)
     assert len(longer.trials) > len(first.trials)
-    whole = study(tmp_path / "at once", patience=40)
+    whole = study(tmp_path / "at once", patience=2 * PATIENCE)
     assert [t.values for t in longer.trials] == [t.values for t in whole.trials]
 
 
