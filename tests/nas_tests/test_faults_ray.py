@@ -6,6 +6,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from nas.executors.ray_session import check_address
 from nas.study import read_study
 from search_spaces.errors import UserError
 from tests.nas_tests.test_faults import SEED, check
-from tests.nas_tests.test_study_resume import run
+from tests.nas_tests.test_study_resume import FACTORY, run
+from tests.nas_tests.tiny_run import lines
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -185,6 +187,26 @@ test_study_resume.InProcess = lambda factory: RayExecutor(
 )
 run(folder, "nsga2", 40)
 """
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_ctrl_c_in_a_terminal_lets_workers_finish(tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "stopped", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-c", DRIVER, str(folder), str(pipe)]
+    with (
+        os.fdopen(os.open(pipe, os.O_RDWR), "rb", buffering=0) as begun,
+        subprocess.Popen(command, cwd=ROOT, start_new_session=True) as driver,
+    ):
+        digests = [begun.read(17).decode().strip() for _ in range(3)]
+        os.killpg(driver.pid, signal.SIGINT)  # a terminal tells every process of the group
+        assert driver.wait() == 0
+        os.set_blocking(begun.fileno(), False)
+        digests += (begun.read() or b"").decode().split()
+    known = {row["architecture"] for row in lines(folder / "evaluations.jsonl")}
+    assert set(digests) - FACTORY.raises == known, "what was begun was finished and kept"
+    assert len(read_study(folder / "study.log").trials) < 40
 
 
 @pytest.mark.slow
