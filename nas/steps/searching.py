@@ -15,7 +15,7 @@ from nas.limits import COUNTED, check_reachable, end_rows, limits_of, probe_rows
 from nas.objectives import OBJECTIVES
 from nas.pareto import Box
 from nas.problem import FIRST_METRIC, SupernetProblem
-from nas.proxies import PROXIES
+from nas.proxies import PROXIES, warning
 from nas.proxies.maths.evaluating import with_proxies
 from nas.run import Run
 from nas.runtimes.base import FloatArray
@@ -44,7 +44,6 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     problem = SupernetProblem(run, profile, predictor, weights, limits)
     check_reachable(limits, run.offered, problem.columns, run.config.seed, _advice(run))
     reachable = problem.columns(probe_rows(run.offered, run.config.seed))
-    first_look = _first_look(run, problem)
     images = write_val_images(run)
     config = run.config
     assert run.source is not None
@@ -67,8 +66,11 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         tried_first=_tried_first(run, display),
         box=_box(config.search, reachable),
     )
+    first_look = _first_look(run, problem, spec)
     store = EvaluationStore(run.source.evaluations)
     announce_search(run, store, weights, display)
+    for line in _strange_proxies(run):
+        display.line(f"! {line}")
     with watched(run, display) as on_trial:
         result = run_study(
             problem,
@@ -92,6 +94,14 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         )
     report_search(run, result, limits, first_look, display)
     return result
+
+
+def _strange_proxies(run: Run) -> list[str]:
+    """A line for each proxy among the objectives that was not built for what it will rank."""
+    types = {setting.op for stage in run.offered.spec.stages for setting in stage.attention}
+    searched = [PROXIES[name] for name in run.config.search.objectives if name in PROXIES]
+    lines = (warning(proxy, types - set(run.offered.spec.excluded)) for proxy in searched)
+    return [line for line in lines if line is not None]
 
 
 def needs_profile(config: RunConfig) -> bool:
@@ -141,15 +151,16 @@ def _advice(run: Run) -> str:
     )
 
 
-def _first_look(run: Run, problem: SupernetProblem) -> FirstLook | None:
-    if not problem.first_look:
-        return None
-    return FirstLook(
+def _first_look(run: Run, problem: SupernetProblem, spec: StudySpec) -> FirstLook | None:
+    """None where the split is too small, or more than accuracy is paid for."""
+    look = FirstLook(
         metric=FIRST_METRIC,
         images=problem.first_look,
         total=len(run.dataset.val),
         key=problem.first_key,
     )
+    paid = [metric for metric in spec.metrics if not metric.free]
+    return look if look.images and look.usable(spec.objectives, paid) else None
 
 
 def _tried_first(run: Run, display: Display) -> tuple[dict[str, Value], ...]:
