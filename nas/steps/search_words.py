@@ -104,9 +104,10 @@ def report_search(
     )
     if first_look is not None:
         spared, total = saved_images(result.trials, first_look.total)
+        share = f" ({spared / total:.0%})" if total else ""
         display.line(
             f"first looks at {first_look.images:,} of {first_look.total:,} images spared "
-            f"{spared:,} of {total:,} images ({spared / max(total, 1):.0%})"
+            f"{spared:,} of {total:,} images{share}"
         )
     if result.stopped == "patience":
         display.line(
