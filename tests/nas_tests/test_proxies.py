@@ -282,12 +282,13 @@ def test_only_a_search_for_proxies_has_other_evaluators():
     assert made == ProxyEvaluatorFactory(factory, ("dss",), True, "val")
 
 
-def test_a_search_without_accuracy_ends_in_a_verified_front(finished, copy_of):
+def test_a_search_without_accuracy_ends_in_a_verified_front(finished, copy_of, capsys):
     folder = copy_of(finished)
     words = [f"supernet={folder}", f"out_dir={folder.parent}", "name=untrained", "progress=false"]
-    asked = ["search.objectives=[log_synflow,latency_ms]", "search.trials=16"]
+    asked = ["search.objectives=[dss,latency_ms]", "search.trials=16"]
     assert main(["search", *words, *asked, "executor=in_process", "profile.accept_poor=true"]) == 0
     front = Front.load(folder.parent / "untrained" / "front.json")
-    assert all({"log_synflow", "accuracy"} <= set(member.metrics) for member in front.members)
+    assert "! dss was built for softmax, not for window" in capsys.readouterr().out
+    assert all({"dss", "accuracy"} <= set(member.metrics) for member in front.members)
     store = EvaluationStore(folder / "evaluations.jsonl")
     assert any(key.weights == WEIGHTS for key, _ in store.items())

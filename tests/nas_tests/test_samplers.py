@@ -116,6 +116,17 @@ def test_a_sampler_goes_on_where_everything_is_known(name: str) -> None:
         ("nsga2", {"mutation_prob": 1.5}, "0 to 1"),
         ("tpe", {"n_startup_trials": 0}, "1 or more"),
         ("random", {"seed": 1}, "is unknown"),
+        ("gp", {"n_startup_trials": 0}, "1 or more"),
+        ("autoformer", {"parents": 1}, "2 or more"),
+        ("autoformer", {"mutations": 40}, "at most population_size=50 with the crossovers"),
+        ("autoformer", {"layer_prob": 0.0}, "above 0, to 1"),
+        ("regularised", {"population_size": 10}, "1 to population_size=10"),
+        ("slimming", {"width": 0}, "1 or more, or null"),
+        ("slimming", {"saves": "accuracy"}, "a metric that is free and minimised"),
+        ("slimming", {"saves": "latency"}, "did you mean 'latency_ms'"),
+        ("contraction", {"beyond": 0}, "1 or more"),
+        ("growing", {"seeds": 0}, "1 or more"),
+        ("turbovit", {"explore": 2.0}, "above 0, to 1"),
     ],
 )
 def test_bad_options_get_one_line(name: str, options: dict[str, object], message: str) -> None:
