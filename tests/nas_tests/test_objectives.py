@@ -17,7 +17,12 @@ def test_every_file_of_the_folder_that_is_a_member_registers_its_own_name() -> N
     import nas.objectives
 
     folder = Path(nas.objectives.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "objective", "limit", "from_proxies"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "objective",
+        "limit",
+        "from_proxies",
+    }
     assert set(OBJECTIVES.names()) >= files
 
 
