@@ -85,7 +85,7 @@ def rank_proxies(run: Run, display: Display) -> Ranking:
         UserError: the run has no trained supernet, or the store cannot be written.
     """
     sources = _Sources(run)
-    names = run.config.proxies.names or PROXIES.names()
+    names = list(dict.fromkeys(run.config.proxies.names)) or PROXIES.names()
     drawn = draw_groups(run.offered, run.config.proxies.n, run.config.seed)
     everyone = list(dict.fromkeys(a for members in drawn.values() for a in members))
     others = ", ".join(f"{group} {len(m)}" for group, m in drawn.items() if group != ALL)

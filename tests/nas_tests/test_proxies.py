@@ -24,6 +24,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 from supernet.workload import workload
 from tests.contracts.cases import CLASSES, LEGAL
+from tests.search_spaces_tests.spaces import SMALL
 
 SCORES = [proxy.name for proxy in PROXIES if isinstance(proxy, Score)]
 NO_LABELS = torch.zeros(0, dtype=torch.int64)
@@ -170,6 +171,16 @@ def test_every_score_is_finite_repeatable_and_leaves_no_trace(case: str) -> None
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["two stages", "class token, tables and PEG", "padded"])
+def test_scores_hold_for_pyramids_special_tokens_and_padded_images(name):
+    space = SMALL[name]
+    for row in space.sample_genes(np.random.default_rng(0), 3):
+        architecture = space.decode(row)
+        sample = Sample(images_of(architecture), torch.arange(4) % CLASSES, "val", CLASSES)
+        for proxy in SCORES:
+            assert math.isfinite(score_of(PROXIES[proxy], architecture, sample)), proxy
 
 
 def test_a_fresh_model_is_that_of_its_seed_and_leaves_the_generator_alone():
