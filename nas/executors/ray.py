@@ -43,8 +43,12 @@ class RayExecutor:
         size = sum(array.nbytes for array in shared.values())
         self._session = start(options, folder, size)
         self._ray = self._session.ray
-        self._seats = Seats(self._session, factory, shared, options)
         self._dead_starts = 0
+        try:
+            self._seats = Seats(self._session, factory, shared, options)
+        except BaseException:
+            self._session.close()
+            raise
 
     def run(
         self,

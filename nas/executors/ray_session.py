@@ -85,24 +85,43 @@ def import_ray(address: str | None) -> Any:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address where nothing listens; without Ray, within ``CONNECT_S``.
+    """Refuse an address where nothing listens, within ``CONNECT_S``.
 
     Raises:
         UserError: it is no address, or cannot be reached.
     """
-    if address == "auto":  # Ray looks for a cluster on this machine
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    found = _located(address)
+    host, _, port = found.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise bad_value("executor.address", address, "HOST:PORT, ray://HOST:PORT, auto or null")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except OSError as error:
-        reason = error.strerror or str(error)
+        where = f" ({found})" if found != address else ""
         raise UserError(
-            f"executor.address={address!r} cannot be reached ({reason}); is the cluster up? "
+            f"executor.address={address!r}{where} cannot be reached "
+            f"({error.strerror or error}); is the cluster up? "
             f"executor.address=null starts a local Ray, {WITHOUT}"
         ) from error
+
+
+def _located(address: str) -> str:
+    """``auto`` as Ray resolves it; perhaps to a cluster that runs no more."""
+    if address != "auto":
+        return address
+    import_ray(address)
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        found = canonicalize_bootstrap_address(address)
+    except ConnectionError:
+        found = None
+    if found is None:
+        raise UserError(
+            "executor.address='auto': no Ray runs on this machine; executor.address=null starts a "
+            f"local one, {WITHOUT}"
+        )
+    return str(found)
 
 
 def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Session:
@@ -134,7 +153,8 @@ def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Sess
             "include_dashboard": False,
         }
     else:
-        _check_ray(ray, options.address)
+        arguments["address"] = _located(options.address)
+        _check_ray(ray, arguments["address"])
     environment = worker_environment(options)  # here: a relative folder means the user's own place
     try:
         with _working_directory(folder):
@@ -155,7 +175,7 @@ def _check_ray(ray: Any, address: str) -> None:
     Raises:
         UserError: there is no answer within ``JOIN_S``.
     """
-    if address == "auto" or address.startswith("ray://"):  # these do end by themselves
+    if address.startswith("ray://"):  # its client gives up by itself
         return
     try:
         within(JOIN_S, lambda: ray._raylet.GcsClient(address=address))

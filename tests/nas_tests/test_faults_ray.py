@@ -143,6 +143,12 @@ def test_an_address_where_nothing_listens_is_refused_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_auto_where_the_last_cluster_runs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match=r"'auto' \(\S+:1\) cannot be reached"):
+        check_address("auto")
+
+
 @pytest.mark.parametrize("address", ["head", "head:port", ":6379", "head:0", "ray://head"])
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(UserError, match=r"executor\.address=.*HOST:PORT"):
