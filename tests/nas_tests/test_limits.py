@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.config import RunConfig, SearchConfig, diff_identity
 from nas.limits import check_reachable
 from nas.objectives import OBJECTIVES, Limit, describe_limits, read_limits, unmet, violations
 from search_spaces.errors import UserError
@@ -88,6 +89,14 @@ def test_a_limit_that_cannot_be_used(metric: Any, value: Any, parts: list[str]) 
         read_limits(metric, value)
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_what_is_null_is_no_part_of_a_run() -> None:
+    search = SearchConfig(reference={"latency_ms": None})
+    assert diff_identity(RunConfig(), RunConfig(search=search, constraints={"params": None})) == []
+    search = SearchConfig(reference={"latency_ms": 5.0})
+    [line] = diff_identity(RunConfig(), RunConfig(search=search))
+    assert line == "search.reference.latency_ms: (not set) → 5.0"
 
 
 # -- what can be met --------------------------------------------------------------------------

@@ -111,6 +111,16 @@ def test_the_same_command_changes_nothing_and_a_larger_budget_goes_on(several, c
     assert after["devices/cpu_torch/start.json"] == before["devices/cpu_torch/start.json"]
 
 
+def test_export_writes_what_is_missing_of_every_profile(several, copy_of, refusal):
+    folder = copy_of(several)
+    for name in ("devices/cpu/best.onnx", "devices/cpu_torch/report.html", "report.html"):
+        (folder / name).unlink()
+    assert main(["export", str(folder)]) == 0
+    assert set(contents(several)) == set(contents(folder))
+    (folder / "devices" / "cpu_torch" / "front.json").unlink()
+    assert "nothing to export yet" in refusal("export", str(folder))
+
+
 def test_pick_and_describe_want_to_know_which(several, copy_of, refusal, capsys):
     folder = copy_of(several)
     assert "allowed is one of cpu, cpu_torch" in refusal("pick", str(folder))
