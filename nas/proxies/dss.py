@@ -2,7 +2,8 @@
 
 ``Σ_attention ‖∂R/∂W‖_* ‖W‖_* + Σ_MLP ∂R/∂W ⊙ W`` (eq. 3, 5 and 6 of Zhou et al., 2022), with
 nuclear norms ``‖·‖_*``, over the projections of attention and the matrices of MLPs. R is that of
-synflow: an image of ones, absolute weights.
+synflow: an image of ones, absolute weights. The sum S is given as ``log(1 + S)``, which changes no
+order.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ class Dss(Score):
 
     def score(self, model: nn.Module, images_BCHW: Tensor, labels_B: Tensor, seed: int) -> float:
         """See ``Score.score``; parts are told by their place, ``….attention.…`` and ``….mlp.…``."""
-        from nas.proxies.maths.flow import bounded, synaptic_flow
-        from nas.proxies.synflow import sum_bounded
+        from nas.proxies.maths.flow import bounded, in_orders_of_magnitude, synaptic_flow
 
         parts = []
         for name, flow in synaptic_flow(model, images_BCHW).items():
@@ -37,7 +37,7 @@ class Dss(Score):
                 parts.append(min(_nuclear(flow.gradient) * _nuclear(flow.weight), _largest()))
             elif "mlp" in folders:
                 parts.append(bounded((flow.weight * flow.gradient).sum()))
-        return sum_bounded(parts)
+        return in_orders_of_magnitude(parts)
 
 
 def _nuclear(matrix: Tensor) -> float:

@@ -2,8 +2,8 @@
 
 ``S(θ) = ∂R/∂θ ⊙ θ`` (eq. 1 of the paper with R of its section 5), summed over all weights as
 Abdelfattah et al. (2021, section 3.2) do to score nets. Each layer of a chain carries the whole
-flow, so a chain of L layers scores L · R. How norms and attention are taken:
-`nas/proxies/maths/flow.py`.
+flow, so for a chain of L layers S = L · R. Given as ``log(1 + S)``, which changes no order. How
+norms and attention are taken: `nas/proxies/maths/flow.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @PROXIES.register
 class Synflow(Score):
-    """``Σ_θ ∂R/∂θ · θ`` for an image of ones and absolute weights."""
+    """``log(1 + Σ_θ ∂R/∂θ · θ)`` for an image of ones and absolute weights."""
 
     name = "synflow"
     label = "synflow"
@@ -27,14 +27,9 @@ class Synflow(Score):
 
     def score(self, model: nn.Module, images_BCHW: Tensor, labels_B: Tensor, seed: int) -> float:
         """See ``Score.score``."""
-        from nas.proxies.maths.flow import bounded, synaptic_flow
+        from nas.proxies.maths.flow import bounded, in_orders_of_magnitude, synaptic_flow
 
         flows = synaptic_flow(model, images_BCHW).values()
-        return sum_bounded([bounded((flow.weight * flow.gradient).sum()) for flow in flows])
-
-
-def sum_bounded(parts: list[float]) -> float:
-    """A sum that stays finite."""
-    from nas.proxies.maths.weights import LARGEST
-
-    return max(-LARGEST, min(LARGEST, sum(parts)))
+        return in_orders_of_magnitude(
+            [bounded((flow.weight * flow.gradient).sum()) for flow in flows]
+        )

@@ -13,13 +13,15 @@ queries and keys need not be positive. What overflows counts as the largest numb
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nas.proxies.maths.interception import WithoutNorms
-from nas.proxies.maths.weights import finite, gradients, in_float64, run, synapses
+from nas.proxies.maths.weights import LARGEST, finite, gradients, in_float64, run, synapses
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,12 @@ def synaptic_flow(model: nn.Module, images_BCHW: Tensor) -> dict[str, Flow]:
 def bounded(total: Tensor) -> float:
     """A float; the largest one in place of an overflow."""
     return float(finite(total))
+
+
+def in_orders_of_magnitude(parts: Sequence[float]) -> float:
+    """``log(1 + |S|)`` of the sum S, with its sign: S grows exponentially with depth.
+
+    No order changes, and a model of it, or the scale of a plot, can cope.
+    """
+    total = max(-LARGEST, min(LARGEST, sum(parts)))
+    return math.copysign(math.log1p(abs(total)), total)
