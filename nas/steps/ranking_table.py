@@ -115,4 +115,4 @@ def _flat(ranked: Ranked) -> dict[str, Any]:
             value = getattr(agreement, part)
             key = name if part == "value" else f"{name}_{part}"
             made[key] = round(value, 6) if math.isfinite(value) else None
-    return made | {"seconds": ranked.seconds, "warning": ranked.warning}
+    return made | {"seconds": round(ranked.seconds, 6), "warning": ranked.warning}

@@ -274,3 +274,24 @@ def test_a_gaussian_process_follows_random_trials():
         study.tell(trial, accuracy_of(made[-1].architecture))
     assert len({suggestion.architecture for suggestion in made}) == 6
     assert not any(suggestion.repairs for suggestion in made)
+
+
+# -- any question -----------------------------------------------------------------------------
+
+OURS = ["autoformer", "contraction", "efficiency", "growing", "regularised", "slimming", "turbovit"]
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("names", [("latency_ms", "params"), ("peak_memory_mb", "accuracy")])
+@pytest.mark.parametrize("name", OURS)
+def test_rules_serve_any_objectives_and_batch_size(name, names, count):
+    asked = replace(question(names, limit=0.9), batch_size=count)
+    history, made = History(asked), []
+    for batch in range(14 // count):
+        rule = SAMPLERS[name].build(SAMPLERS[name].options(), batch, history)._rule
+        rows = rule(history, count, rng(batch))
+        assert rows.shape == (count, len(SPACE.genes))
+        assert np.array_equal(SPACE.repair(rows)[0], rows)
+        tell(history, rows)
+        made += [row.tobytes() for row in rows]
+    assert len(set(made)) == len(made)
