@@ -6,8 +6,9 @@ Parts, all on a local Ray with two workers of one thread:
 
 - ``driver``: studies on 46 genes whose evaluations do nothing: the driver's process time a trial
   (ask, tell, transport, storage) and trials per second;
-- ``workers``: evaluations of fixed CPU work on two workers beside one, and the same work in two
-  bare processes beside one: what the machine's cores have to give just then;
+- ``workers``: evaluations of fixed CPU work on two workers beside one; how much of the time workers
+  evaluate, which does not depend on how busy the cores are; and the same work in two bare processes
+  beside one: what the cores have to give just then;
 - ``first``: from a started Ray to the first trial of the default space's supernet.
 """
 
@@ -182,9 +183,11 @@ def workers() -> None:
             found[count] = time.perf_counter() - began
             seconds = [outcome.seconds for outcome in outcomes]
         bare[count] = bare_processes(count, turns, EVALUATIONS // count)
+        share = 100 * sum(seconds) / (count * found[count])
         print(
             f"  {count} worker(s): {found[count]:.2f} s, an evaluation {mean(seconds) * 1e3:.0f} ms"
-            f"; {count} bare process(es): {bare[count]:.2f} s"
+            f", they evaluate {share:.1f} % of the time; {count} bare process(es): "
+            f"{bare[count]:.2f} s"
         )
     print(f"  two workers: {found[1] / found[2]:.2f} times one", end="")
     print(f"; two bare processes: {bare[1] / bare[2]:.2f} times one")
