@@ -95,8 +95,10 @@ class RayExecutor:
         return [awaited[reference] for reference in done]
 
     def _hand_out(self, queue: deque[Task]) -> None:
-        for depth, seat in itertools.product(range(IN_FLIGHT), self._seats.ready):
-            if queue and len(seat.tasks) == depth:
+        ready = self._seats.ready
+        for depth, seat in itertools.product(range(IN_FLIGHT), ready):
+            # The last ones wait here rather than behind a running one: the first free seat's.
+            if len(queue) > depth * len(ready) and len(seat.tasks) == depth:
                 seat.give(queue.popleft())
 
     def _receive(self, seat: Seat, queue: deque[Task]) -> Iterator[Outcome]:

@@ -7,9 +7,13 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from nas.executors import Arrays
 from search_spaces.architecture import Architecture
 from tests.nas_tests.study_toy import accuracy_of
+
+TABLE = 200_000  # numbers that every machine is to get
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,18 @@ class ClusterFactory:
     home: str = ""
 
     def shared(self) -> Arrays:
-        return {}
+        return {"table": np.arange(TABLE)}
 
     def build(self, shared: Arrays) -> ClusterEvaluator:
-        return ClusterEvaluator(self)
+        return ClusterEvaluator(self, shared)
 
 
 class ClusterEvaluator:
-    def __init__(self, factory: ClusterFactory) -> None:
+    def __init__(self, factory: ClusterFactory, shared: Arrays) -> None:
         import ray
 
         self.factory = factory
+        self.table = shared["table"]
         self.node = ray.get_runtime_context().get_node_id()
 
     def evaluate(self, candidate: Architecture) -> dict[str, float]:
@@ -48,6 +53,8 @@ class ClusterEvaluator:
             signal.pause()
         if self.factory.home and others:
             self._meet(notes)
+        assert not self.table.flags.writeable
+        assert int(self.table.sum()) == TABLE * (TABLE - 1) // 2
         return {"accuracy": accuracy_of(candidate)}
 
     def _meet(self, notes: Path) -> None:
