@@ -15,12 +15,13 @@ from nas.limits import COUNTED, check_reachable, end_rows, limits_of, probe_rows
 from nas.objectives import OBJECTIVES
 from nas.pareto import Box
 from nas.problem import FIRST_METRIC, SupernetProblem
-from nas.proxies import PROXIES, warning
+from nas.proxies import PROXIES
 from nas.proxies.maths.evaluating import with_proxies
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.starting import started_with
 from nas.steps.profiling import load_predictor
+from nas.steps.proxy_words import about_proxies
 from nas.steps.search_words import announce_search, report_search, watched
 from nas.study import Budget, FirstLook, StudyResult, StudySpec, run_study
 from nas.study.mirror import Mirror
@@ -69,8 +70,8 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     first_look = _first_look(run, problem, spec)
     store = EvaluationStore(run.source.evaluations)
     announce_search(run, store, weights, display)
-    for line in _strange_proxies(run):
-        display.line(f"! {line}")
+    for line in about_proxies(run):
+        display.line(line)
     with watched(run, display) as on_trial:
         result = run_study(
             problem,
@@ -94,14 +95,6 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         )
     report_search(run, result, limits, first_look, display)
     return result
-
-
-def _strange_proxies(run: Run) -> list[str]:
-    """A line for each proxy among the objectives that was not built for what it will rank."""
-    types = {setting.op for stage in run.offered.spec.stages for setting in stage.attention}
-    searched = [PROXIES[name] for name in run.config.search.objectives if name in PROXIES]
-    lines = (warning(proxy, types - set(run.offered.spec.excluded)) for proxy in searched)
-    return [line for line in lines if line is not None]
 
 
 def needs_profile(config: RunConfig) -> bool:

@@ -300,7 +300,9 @@ def test_a_search_without_accuracy_ends_in_a_verified_front(finished, copy_of, c
     asked = ["search.objectives=[dss,latency_ms]", "search.trials=16"]
     assert main(["search", *words, *asked, "executor=in_process", "profile.accept_poor=true"]) == 0
     front = Front.load(folder.parent / "untrained" / "front.json")
-    assert "! dss was built for softmax, not for window" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "! dss was built for softmax, not for window" in said
+    assert f"dss was not compared with accuracy yet: formfinder proxies {folder}" in said
     assert all({"dss", "accuracy"} <= set(member.metrics) for member in front.members)
     store = EvaluationStore(folder / "evaluations.jsonl")
     assert any(key.weights == WEIGHTS for key, _ in store.items())

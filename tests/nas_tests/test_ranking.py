@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 
 from nas.cli import main
+from nas.config import load_config
+from nas.run import Run
 from nas.run_folder import read_json
+from nas.steps.proxy_words import about_proxies
 from nas.steps.ranking_groups import ALL, draw_groups
 from tests.nas_tests.tiny_run import lines
 from tests.search_spaces_tests.spaces import default_space, space_of
@@ -45,6 +49,16 @@ def test_the_command_prints_and_writes_and_pays_once(ranked, capsys):
         assert len(list(csv.DictReader(file))) == len(data["table"])
     taus = [row["tau"] for row in data["table"] if row["tau"] is not None]
     assert all(-1 <= tau <= 1 for tau in taus)
+
+
+def test_a_search_says_how_well_its_proxies_rank_here(ranked):
+    config = load_config(ranked / "config.yaml")
+    config.out_dir, config.name = str(ranked.parent), ranked.name
+    run = Run(config, write=False)
+    run.config.search.objectives = ["naswot", "snip", "latency_ms"]
+    known, unknown = about_proxies(run)
+    assert re.fullmatch(r"naswot: tau -?\d\.\d\d \[.*\] with inherited accuracy, n=10", known)
+    assert unknown.startswith("snip was not compared with accuracy yet")
 
 
 def test_bad_input_gets_one_line(finished, refusal):
