@@ -80,6 +80,8 @@ def main() -> None:
                 done[str(seed)] = run(landscape, seed).tolist()
                 print(f"{name}, seed {seed}: {done[str(seed)][-1]:.5f}", flush=True)
                 path.write_text(json.dumps(curves))
+    if not curves.get(OURS):
+        return
     show(landscape, {n: c for n, c in curves.items() if c})
     draw(landscape, curves, options.out / f"{options.landscape}.html")
 

@@ -72,12 +72,12 @@ class SearchConfig:
     objectives: list[str] = identity(
         ["accuracy", "latency_ms", "peak_memory_mb"], "metrics of the front"
     )
-    trials: int = resumable(500, "evaluations in total, those of earlier starts included")
+    trials: int = resumable(200, "evaluations in total, those of earlier starts included")
     minutes: float | None = resumable(None, "stop after this time; null: by trials")
     patience: int | None = resumable(
         None, "stop after so many trials without a gain in hypervolume; null: no"
     )
-    batch_size: int = identity(20, "candidates proposed at once")
+    batch_size: int = identity(10, "candidates proposed at once")
     mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
     first_look: int | None = identity(
         1024, "val images that hopeless candidates are judged by; null: all"
@@ -94,7 +94,7 @@ class SearchConfig:
 class SamplerConfig:
     """Who proposes candidates."""
 
-    name: str = identity("nsga2", "registered sampler")
+    name: str = identity("guided", "registered sampler")
     options: dict[str, Any] = identity({}, "options of that sampler")
 
 

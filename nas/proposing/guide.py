@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.stats import norm
 
 from nas.pareto import Box, Direction
 from nas.proposing.history import History
@@ -17,7 +17,9 @@ from nas.proposing.surrogate import Surrogate
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
-QUANTILES = 8
+TAILS = (0, 5e-4, 2e-3, 6e-3, 0.015, 0.035, 0.07, 0.13, 0.22, 0.35, 0.5, 0.7, 1)
+"""Probabilities that cut a cost's distribution into strata: fine where it would be surprisingly
+low, for an improvement on a good front is a surprise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +27,9 @@ class Outlook:
     """What is expected of B candidates. Costs are scaled as the hypervolume is.
 
     Attributes:
-        height_BS: uncertain cost at S equally likely quantiles.
+        height_BS: uncertain cost in S strata of its distribution.
         known_BD: the other costs.
-        allowed_BS: whether the limits hold at each quantile.
+        allowed_BS: whether the limits hold in each.
         violation_B: of the limits on free metrics.
     """
 
@@ -64,8 +66,7 @@ class Guide:
         self._paid = [i for i, metric in enumerate(question.objectives) if not metric.free]
         self._height = self._paid[0] if self._paid else 0
         self._scale = _Scale(question, history)
-        standard = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
-        self._standard_S = standard if self._paid else np.zeros(1)
+        self._standard_S, self._weights_S = _strata() if self._paid else (np.zeros(1), np.ones(1))
         known = _known(history)
         rows = history.genes_NG[known]
         groups = self._features(rows, question.columns(rows))
@@ -83,22 +84,26 @@ class Guide:
         costs_BMS = np.zeros((len(genes_BG), len(question.objectives), len(self._standard_S)))
         for index, metric in enumerate(question.objectives):
             if index in self._surrogates:
-                costs_BS = self._surrogates[index].quantiles(groups, self._standard_S)
+                costs_BS = self._surrogates[index].costs(groups, self._standard_S)
             else:
                 sign = -1.0 if metric.direction == "max" else 1.0
                 costs_BS = sign * columns[metric.name][:, None]
             costs_BMS[:, index] = costs_BS
         allowed_BS = self._allowed(costs_BMS)
         scaled_BMS = self._scale(costs_BMS.transpose(0, 2, 1)).transpose(0, 2, 1)
-        others = np.delete(scaled_BMS, self._height, axis=1).mean(axis=2)
+        others = np.delete(scaled_BMS, self._height, axis=1) @ self._weights_S
         violation_B = question.free_violation(columns)
         return Outlook(scaled_BMS[:, self._height], others, allowed_BS, violation_B)
 
     def value(self, outlook: Outlook, landscape: Landscape) -> FloatArray:
         """Expected improvement ``(B,)``; of candidates beyond a free limit minus the violation."""
         height_BS = np.where(outlook.allowed_BS > 0, outlook.height_BS, 1.0)
-        gain_B = landscape.improvement(height_BS, outlook.known_BD)
+        gain_B = landscape.improvement(height_BS, self._weights_S, outlook.known_BD)
         return np.where(outlook.violation_B > 0, -outlook.violation_B, gain_B)
+
+    def expected(self, outlook: Outlook, index: int) -> float:
+        """The uncertain cost of one candidate, in the mean."""
+        return float(outlook.height_BS[index] @ self._weights_S)
 
     def _allowed(self, costs_BMS: FloatArray) -> FloatArray:
         allowed_BS = np.ones((costs_BMS.shape[0], costs_BMS.shape[2]))
@@ -109,6 +114,13 @@ class Guide:
                 values_BS = sign * costs_BMS[:, names.index(limit.objective.name)]
                 allowed_BS *= limit.excess(values_BS) <= 0
         return allowed_BS
+
+
+def _strata() -> tuple[FloatArray, FloatArray]:
+    """Mean of a standard normal variable in each stratum, and the stratum's probability."""
+    weights_S = np.diff(TAILS)
+    means_S: FloatArray = -np.diff(norm.pdf(norm.ppf(TAILS))) / weights_S
+    return means_S, weights_S
 
 
 class _Scale:

@@ -39,18 +39,19 @@ class Landscape:
         heights_CK = np.where(covers_CK, self.heights_K, 1.0)
         self._height_C: FloatArray = heights_CK.min(axis=1, initial=1.0)
 
-    def improvement(self, costs_BS: FloatArray, known_BD: FloatArray) -> FloatArray:
-        """Mean over S equally likely costs of the volume each of B candidates adds, ``(B,)``."""
+    def improvement(
+        self, costs_BS: FloatArray, weights_S: FloatArray, known_BD: FloatArray
+    ) -> FloatArray:
+        """Expected volume each of B candidates adds, ``(B,)``: S costs with their probabilities."""
         volume_BC = np.ones((len(known_BD), 1))
         for low, high, column in zip(self._low, self._high, known_BD.T, strict=True):
             width = np.maximum(high - np.maximum(low, column[:, None]), 0.0)
             volume_BC = (volume_BC[:, :, None] * width[:, None, :]).reshape(len(known_BD), -1)
         gain_B = np.zeros(len(known_BD))
-        for costs_B in costs_BS.T:
+        for costs_B, weight in zip(costs_BS.T, weights_S, strict=True):
             depth_BC = np.maximum(self._height_C - costs_B[:, None], 0.0)
-            gain_B += np.einsum("bc,bc->b", volume_BC, depth_BC)
-        mean_B: FloatArray = gain_B / costs_BS.shape[1]
-        return mean_B
+            gain_B += weight * np.einsum("bc,bc->b", volume_BC, depth_BC)
+        return gain_B
 
     def joined(self, height: float, known_D: FloatArray) -> Landscape:
         """The landscape with one more member."""

@@ -99,7 +99,7 @@ def _batch(guide: Guide, outlook: Outlook, count: int) -> IntArray:
         best = int(left[int(np.argmax(value))])
         chosen.append(best)
         left = left[left != best]
-        landscape = landscape.joined(float(outlook.height_BS[best].mean()), outlook.known_BD[best])
+        landscape = landscape.joined(guide.expected(outlook, best), outlook.known_BD[best])
     return np.array(chosen, dtype=np.int64)
 
 

@@ -10,6 +10,7 @@ from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
 MOST_POINTS = 300
+OFFSET = 2.0  # of the median distance: the smaller, the more the best are told apart
 
 
 class Surrogate:
@@ -28,13 +29,13 @@ class Surrogate:
     def __init__(self, groups: Groups, costs_N: FloatArray) -> None:
         above_N = costs_N - costs_N.min()
         self._floor = float(costs_N.min())
-        self._offset = max(0.3 * float(np.median(above_N)), 1e-9)
+        self._offset = max(OFFSET * float(np.median(above_N)), 1e-9)
         kept = _kept(costs_N)
         warped_N = np.log(above_N[kept] + self._offset)
         self._process = GaussianProcess.fit(tuple(group[kept] for group in groups), warped_N)
 
-    def quantiles(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
-        """Costs of B architectures, ``(B, S)``, at these standard normal deviates."""
+    def costs(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
+        """Costs of B architectures, ``(B, S)``, this many standard deviations from the mean."""
         mean_B, std_B = self._process.predict(groups)
         warped_BS = mean_B[:, None] + std_B[:, None] * standard_S
         costs_BS: FloatArray = np.exp(warped_BS) - self._offset + self._floor

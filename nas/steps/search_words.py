@@ -102,6 +102,12 @@ def report_search(
         f"{len(result.trials)} trials{again}, {failed} failed, "
         f"{len(result.front)} on the front{value}"
     )
+    paid_s = sum(trial.seconds for trial in result.trials[result.resumed :])
+    if paid_s > 0:
+        display.line(
+            f"proposing took {result.proposing_s:.1f} s beside {paid_s:.1f} s of evaluations "
+            f"({result.proposing_s / paid_s:.0%})"
+        )
     if first_look is not None:
         spared, total = saved_images(result.trials, first_look.total)
         share = f" ({spared / total:.0%})" if total else ""

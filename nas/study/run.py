@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class StudyResult:
         resumed: how many of the trials were there before this start.
         stopped: what ended it: the trials of the budget, its minutes, its patience, or Ctrl-C.
         box: scale of the hypervolume.
+        proposing_s: what proposing took in this start, s.
     """
 
     trials: tuple[FinishedTrial, ...]
@@ -48,6 +50,7 @@ class StudyResult:
     resumed: int
     stopped: Stopped
     box: Box | None
+    proposing_s: float = 0.0
 
     @property
     def hypervolume(self) -> float | None:
@@ -119,6 +122,7 @@ def run_study(
             resumed=resumed,
             stopped=stopped,
             box=driver.progress.box,
+            proposing_s=driver.proposing_s,
         )
 
 
@@ -141,6 +145,7 @@ class _Driver:
         self._stopper = stopper
         self._on_trial = on_trial
         self.progress = Progress(spec.directions, spec.box)
+        self.proposing_s = 0.0
         self.trials: list[FinishedTrial] = []
         for record in journal.records:
             if record["op_code"] == CREATE_TRIAL:
@@ -198,11 +203,13 @@ class _Driver:
                 self._on_trial(finished)
 
     def _ask(self, first: int, count: int) -> list[tuple[optuna.Trial, Suggestion]]:
+        began = time.perf_counter()
         self._proposals.begin_batch(first)
         made = []
         for _ in range(count):
             trial = self._proposals.ask()
             made.append((trial, self._problem.suggest(trial)))
+        self.proposing_s += time.perf_counter() - began
         return made
 
     def _ask_anew(

@@ -134,8 +134,8 @@ def test_rules_across_fields(config):
         validate(replace(config, hardware={}))
     with pytest.raises(UserError, match="space="):
         validate(replace(config, space={}))
-    with pytest.raises(UserError, match=r"sampler\.options.*population_size"):
-        validate(put(config, "sampler.options", {"population": 3}))
+    with pytest.raises(UserError, match=r"sampler\.options.*n_startup"):
+        validate(put(config, "sampler.options", {"n_start": 3}))
 
 
 def test_a_larger_budget_is_the_same_run(config):
