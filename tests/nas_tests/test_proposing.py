@@ -1,0 +1,168 @@
+"""What samplers share: expected improvement, the Gaussian process, operators, ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+
+from nas.objectives import OBJECTIVES, Limit
+from nas.pareto import Box, hypervolume
+from nas.proposing.drawing import cross, mutate, parts
+from nas.proposing.features import Features
+from nas.proposing.gaussian_process import GaussianProcess, _Known, _line, _squares
+from nas.proposing.guide import _strata
+from nas.proposing.history import History
+from nas.proposing.improvement import Landscape
+from nas.proposing.inner import InnerEvolution
+from nas.proposing.question import Question
+from nas.proposing.ranking import best_first, crowding, fronts
+from tests.nas_tests.study_toy import ToyProblem
+
+TOY = ToyProblem()
+
+
+def question(**changes: object) -> Question:
+    fields = {
+        "space": TOY.space,
+        "columns": TOY.columns,
+        "objectives": (OBJECTIVES["accuracy"], OBJECTIVES["latency_ms"]),
+        "limits": (),
+        "box": Box((1.0, 0.1), (0.0, 2.0)),
+        "batch_size": 5,
+    }
+    return Question(**(fields | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 3])
+def test_the_improvement_is_what_the_hypervolume_gains(known: int) -> None:
+    rng = np.random.default_rng(known)
+    front = rng.random((12, 1 + known)) * 1.1  # some beyond the reference point
+    candidates = rng.random((30, 1 + known)) * 1.1 - 0.05
+    kinds, box = ["min"] * (1 + known), Box((0.0,) * (1 + known), (1.0,) * (1 + known))
+    landscape = Landscape(front[:, 0], front[:, 1:])
+    found = landscape.improvement(candidates[:, :1], np.ones(1), candidates[:, 1:])
+    before = hypervolume(front, kinds, box)
+    for gain, candidate in zip(found, candidates, strict=True):
+        after = hypervolume(np.concatenate([front, candidate[None]]), kinds, box)
+        assert gain == pytest.approx(after - before, abs=1e-12)
+        joined = landscape.joined(float(candidate[0]), candidate[1:])
+        assert joined.improvement(candidate[None, :1], np.ones(1), candidate[None, 1:]) <= 1e-12
+
+
+def test_strata_are_a_standard_normal_variable() -> None:
+    means, weights = _strata()
+    assert weights.sum() == pytest.approx(1)
+    assert means @ weights == pytest.approx(0, abs=1e-12)
+    assert (np.diff(means) > 0).all()
+    best = 1.5  # expected improvement below -1.5, closed form: φ(1.5) - 1.5 Φ(-1.5)
+    improvement = np.maximum(-best - means, 0) @ weights
+    assert improvement == pytest.approx(0.02931, rel=0.05)
+
+
+def test_the_process_is_the_textbooks() -> None:
+    rng = np.random.default_rng(0)
+    groups = (rng.random((20, 3)), rng.random((20, 2)))
+    other = (rng.random((4, 3)), rng.random((4, 2)))
+    y = np.sin(3 * groups[0].sum(axis=1)) + groups[1][:, 0]
+    process = GaussianProcess.fit(groups, y)
+    theta = np.exp(process.theta)
+
+    def kernel(a: object, b: object) -> np.ndarray:
+        r = np.sqrt(5 * (theta[0] * _squares(a, b)[0] + theta[1] * _squares(a, b)[1]))
+        return theta[2] * (1 + r + r**2 / 3) * np.exp(-r) + theta[3] * _line(a, b)
+
+    noisy = kernel(groups, groups) + theta[4] * np.eye(20)
+    z = (y - y.mean()) / y.std()
+    mean, std = process.predict(other)
+    cross_ = kernel(other, groups)
+    np.testing.assert_allclose(mean, y.mean() + y.std() * cross_ @ np.linalg.solve(noisy, z))
+    own = np.diag(kernel(other, other)) - np.diag(cross_ @ np.linalg.solve(noisy, cross_.T))
+    np.testing.assert_allclose(std, y.std() * np.sqrt(own + theta[4]), rtol=1e-6)
+
+
+def test_the_gradient_of_its_likelihood() -> None:
+    rng = np.random.default_rng(1)
+    groups = (rng.random((15, 3)), rng.random((15, 2)))
+    known = _Known(_squares(groups, groups), _line(groups, groups), rng.standard_normal(15))
+    prior = np.zeros(5)
+    for _ in range(5):
+        theta = rng.normal(0, 0.7, 5)
+        loss, gradient = known.loss(theta, prior)
+        assert np.isfinite(loss)
+        error = check_grad(
+            lambda t: known.loss(t, prior)[0], lambda t: known.loss(t, prior)[1], theta
+        )
+        assert error < 1e-4 * max(1, np.abs(gradient).max())
+
+
+def test_features_see_no_gene_without_effect_and_are_about_one_apart() -> None:
+    asked, features = question(), Features(question())
+    rng = np.random.default_rng(0)
+    rows = TOY.space.sample_genes(rng, 300)
+    for group in features(rows, asked.columns(rows)):
+        apart = np.sqrt(((group[:150] - group[150:]) ** 2).sum(axis=1).mean())
+        assert 0.7 < apart < 2
+    deeper = rows.copy()
+    column = TOY.space.layout.layer_start(0, 2)
+    shallow = rows[:, TOY.space.layout.stage_start[0] + 2] < 2
+    deeper[shallow, column : column + 2] = 1  # of a layer that is not there
+    for left, right in zip(
+        features(rows, asked.columns(rows)), features(deeper, asked.columns(rows)), strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_children_are_legal_and_take_after_their_parents() -> None:
+    rng, space = np.random.default_rng(0), TOY.space
+    rows = space.sample_genes(rng, 200)
+    a, b = rows[:100], rows[100:]
+    for child in (cross(space, a, b, rng), mutate(space, a, rng, 0.1)):
+        np.testing.assert_array_equal(space.repair(child)[0], child)
+    assert (cross(space, a, a, rng) == a).all()
+    changed = (mutate(space, a, rng, 0.0) != a).any(axis=1)
+    assert changed.mean() > 0.5, "a mutation of a gene without effect is none"
+    layer = parts(space)[space.layout.layer_start(0, 1)]
+    assert (parts(space) == layer).sum() == 4
+
+
+def test_ranks_are_constrained_domination() -> None:
+    costs = np.array([[1, 3], [2, 2], [3, 1], [3, 3], [4, 4], [0, 0], [0, 0]], dtype=float)
+    violation = np.array([0, 0, 0, 0, 0, 0.5, 0.1])
+    assert fronts(costs, violation).tolist() == [0, 0, 0, 1, 2, 4, 3]
+    order = best_first(costs, violation).tolist()
+    assert set(order[:2]) == {0, 2}, "ends are lonelier than what lies between"
+    assert order[2:] == [1, 3, 4, 6, 5]
+    assert np.isinf(crowding(costs, fronts(costs, violation))[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_what_is_guided_beats_what_is_random(limit: float | None) -> None:
+    limits = () if limit is None else (Limit(OBJECTIVES["latency_ms"], limit),)
+    asked = question(limits=limits, batch_size=10)
+    rule = InnerEvolution(n_startup=10, population=50, generations=5)
+    wins = 0
+    for seed in range(5):
+        volumes = [search(asked, rule, seed), search(asked, None, seed)]
+        wins += volumes[0] > volumes[1]
+    assert wins >= 4
+
+
+def search(asked: Question, rule: InnerEvolution | None, seed: int) -> float:
+    """Feasible hypervolume after 40 of 465 architectures."""
+    from tests.nas_tests.study_toy import accuracy_of
+
+    history, rng = History(asked), np.random.default_rng(seed)
+    for _ in range(4):
+        rows = asked.space.sample_genes(rng, 10) if rule is None else rule(history, 10, rng)
+        columns = asked.columns(rows)
+        accuracy = np.array([accuracy_of(asked.space.decode(row)) for row in rows])
+        history.genes_NG = np.concatenate([history.genes_NG, rows])
+        costs = np.stack([-accuracy, columns["latency_ms"]], axis=1)
+        history.costs_NM = np.concatenate([history.costs_NM, costs])
+        history.violation_N = np.append(history.violation_N, asked.free_violation(columns))
+        history.paid_N = np.ones(len(history), dtype=bool)
+        history._seen.update(row.astype(np.int16).tobytes() for row in rows)
+    feasible = history.costs_NM[history.violation_N <= 0] * [-1, 1]
+    assert asked.box is not None
+    return hypervolume(feasible, asked.directions, asked.box)
