@@ -135,8 +135,8 @@ COMMANDS: dict[str, Command] = {
             usage="RUN [proxies.n=60] [proxies.names=[NAME,...]]",
             target="nas.pipeline:proxies",
             details="Scores random members of a trained run untrained, and compares the order\n"
-            "with that of their inherited accuracy on val. Writes proxies.json and proxies.csv\n"
-            "into RUN. What was scored before is not scored again.",
+            "with that of their inherited accuracy on val. Writes proxies.json and\n"
+            "proxies.csv into RUN. What was scored before is not scored again.",
             examples=(
                 "formfinder proxies runs/digits-cpu-s0",
                 "formfinder proxies runs/digits-cpu-s0 proxies.n=100 proxies.names=[naswot,dss]",

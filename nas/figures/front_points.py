@@ -138,7 +138,8 @@ def partial_points(
     """The trials that were looked at only in part, at what that part led to expect."""
     found = []
     for trial in trials:
-        if trial.images and trial.feasible:
+        estimated = {x.name, y.name} & set(trial.partial)
+        if trial.feasible and estimated:
             known = {**trial.metrics, **trial.partial}
             at_x, at_y = x.drawable(known.get(x.name)), y.drawable(known.get(y.name))
             if at_x is not None and at_y is not None:
