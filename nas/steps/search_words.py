@@ -63,21 +63,28 @@ def _seconds_each(run: Run, store: EvaluationStore, weights: str) -> float:
 
 @contextmanager
 def watched(run: Run, display: Display) -> Iterator[Callable[[FinishedTrial], None]]:
-    """A bar over the trials; where none is drawn, one line after the first batch."""
+    """A bar over the trials; where none is drawn, one line after the first batch.
+
+    Timed from the first trial to the same place of the next batch: without the workers' start, but
+    with the time that proposing a batch takes.
+    """
     search = run.config.search
-    began, first = time.monotonic(), count_trials(run.folder.study)
+    first, began = count_trials(run.folder.study), 0.0
     with display.bar("search", search.trials, "trials", done=first) as bar:
 
         def on_trial(trial: FinishedTrial) -> None:
+            nonlocal began
             value = trial.hypervolume
             bar.at(trial.number + 1, "" if value is None else f"hypervolume {value:.4f}")
             done = trial.number + 1 - first
             left = search.trials - trial.number - 1
-            if done == search.batch_size and left and not display.draws:
-                seconds = (time.monotonic() - began) / done * left
+            if done == 1:
+                began = time.monotonic()
+            if done == search.batch_size + 1 and left and not display.draws:
+                seconds = (time.monotonic() - began) / search.batch_size * left
                 if search.minutes is not None:
                     seconds = min(seconds, 60 * search.minutes)
-                display.line(f"about {duration(max(seconds, 1))} left, as the first {done} went")
+                display.line(f"about {duration(max(seconds, 1))} left, as the first batch went")
 
         yield on_trial
 
