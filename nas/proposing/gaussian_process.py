@@ -29,6 +29,7 @@ class GaussianProcess:
         theta: logarithms of θ_k, s², l² and the noise.
         factor: lower Cholesky factor of the kernel matrix, ``(N, N)``.
         weights: the inverse kernel matrix times the standardised values, ``(N,)``.
+        evidence: log likelihood of the values, less what the prior takes away.
     """
 
     groups: Groups
@@ -37,6 +38,7 @@ class GaussianProcess:
     theta: FloatArray
     factor: FloatArray
     weights: FloatArray
+    evidence: float
 
     @classmethod
     def fit(cls, groups: Groups, y_N: FloatArray) -> GaussianProcess:
@@ -55,7 +57,8 @@ class GaussianProcess:
         )
         factor = known.factor(found.x)
         weights = cho_solve((factor, True), known.z_N)
-        return cls(groups, mean, scale, found.x, factor, weights)
+        evidence = -float(found.fun) - len(y_N) * float(np.log(scale))
+        return cls(groups, mean, scale, found.x, factor, weights, evidence)
 
     def predict(self, groups: Groups) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the values at B points, ``(B,)`` each."""

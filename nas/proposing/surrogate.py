@@ -10,14 +10,16 @@ from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
 MOST_POINTS = 300
-OFFSET = 2.0  # of the median distance: the smaller, the more the best are told apart
+OFFSETS = (0.3, 1.0, 3.0, 10.0)
 
 
 class Surrogate:
     """A Gaussian process over features of architectures.
 
-    Costs are learned as the logarithm of their distance from the best known one: where the front
-    is, small differences count, and a network that learned nothing must not bend the model.
+    Costs are learned as the logarithm of their distance from a little below the best known one:
+    where the front is small differences count, and a network that learned nothing must not bend
+    the model. How much is a little, in medians of the distance, is chosen by the likelihood of the
+    costs themselves (a warped process, Snelson et al. 2003): much where they are noisy.
     (Averaged with extremely randomised trees it ranked random candidates a little better, and led
     to smaller hypervolumes at twice the time.)
 
@@ -27,12 +29,13 @@ class Surrogate:
     """
 
     def __init__(self, groups: Groups, costs_N: FloatArray) -> None:
-        above_N = costs_N - costs_N.min()
-        self._floor = float(costs_N.min())
-        self._offset = max(OFFSET * float(np.median(above_N)), 1e-9)
         kept = _kept(costs_N)
-        warped_N = np.log(above_N[kept] + self._offset)
-        self._process = GaussianProcess.fit(tuple(group[kept] for group in groups), warped_N)
+        self._floor = float(costs_N.min())
+        above_N = costs_N[kept] - self._floor
+        points = tuple(group[kept] for group in groups)
+        median = max(float(np.median(above_N)), 1e-9)
+        fits = [_warped(points, above_N, factor * median) for factor in OFFSETS]
+        self._process, self._offset, _ = max(fits, key=lambda fit: fit[2])
 
     def costs(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
         """Costs of B architectures, ``(B, S)``, this many standard deviations from the mean."""
@@ -40,6 +43,15 @@ class Surrogate:
         warped_BS = mean_B[:, None] + std_B[:, None] * standard_S
         costs_BS: FloatArray = np.exp(warped_BS) - self._offset + self._floor
         return costs_BS
+
+
+def _warped(
+    groups: Groups, above_N: FloatArray, offset: float
+) -> tuple[GaussianProcess, float, float]:
+    """A process of the logarithms, the offset, and the likelihood of the costs themselves."""
+    warped_N = np.log(above_N + offset)
+    process = GaussianProcess.fit(groups, warped_N)
+    return process, offset, process.evidence - float(warped_N.sum())
 
 
 def _kept(costs_N: FloatArray) -> IntArray:
