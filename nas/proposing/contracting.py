@@ -6,10 +6,10 @@ import numpy as np
 
 from nas.pareto import knee
 from nas.proposing.descent import Steps, largest_rows, walk
-from nas.proposing.drawing import mutate
+from nas.proposing.drawing import enlivened, mutate
 from nas.proposing.filling import drawn, filled
 from nas.proposing.history import History
-from nas.proposing.moves import contracted, enlivened
+from nas.proposing.moves import contracted
 from nas.proposing.worth import inside, loss_of, price_of
 from search_spaces.automaton import IntArray
 

@@ -48,12 +48,25 @@ def mutate(
     mask_BG = rng.random(genes_BG.shape) < rate
     mask_BG[np.arange(len(genes_BG)), rng.choice(open_G, len(genes_BG))] = True
     # A jump to another choice, each alike; a gene with one choice stays.
+    alive_BG = enlivened(space, genes_BG, rng)
     jump_BG = 1 + np.floor(rng.random(genes_BG.shape) * np.maximum(choices_G - 1, 0)).astype(int)
-    jumped_BG = (genes_BG + np.where(choices_G > 1, jump_BG, 0)) % choices_G
-    step_BG = np.clip(genes_BG + rng.choice([-1, 1], genes_BG.shape), 0, choices_G - 1)
+    jumped_BG = (alive_BG + np.where(choices_G > 1, jump_BG, 0)) % choices_G
+    step_BG = np.clip(alive_BG + rng.choice([-1, 1], genes_BG.shape), 0, choices_G - 1)
     small_BG = ordered_G & (rng.random(genes_BG.shape) < 0.5)
     changed_BG = np.where(small_BG, step_BG, jumped_BG)
-    return space.repair(np.where(mask_BG, changed_BG, genes_BG))[0]
+    return space.repair(np.where(mask_BG, changed_BG, alive_BG))[0]
+
+
+def enlivened(space: SearchSpace, genes_BG: IntArray, rng: np.random.Generator) -> IntArray:
+    """The same architectures with genes that have no effect drawn at random instead of 0.
+
+    So that a layer which comes into being is like no other rather than the first of all choices.
+    """
+    drawn = np.stack(
+        [rng.integers(len(gene.choices), size=len(genes_BG)) for gene in space.genes], axis=1
+    )
+    active = np.array([space.codec.active(row) for row in genes_BG], dtype=bool)
+    return np.where(active.reshape(genes_BG.shape), genes_BG, drawn)
 
 
 def fresh_rows(

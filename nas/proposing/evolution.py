@@ -6,10 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from nas.proposing.drawing import fresh_rows, mutate
+from nas.proposing.drawing import enlivened, fresh_rows, mutate
 from nas.proposing.filling import Draw, anywhere, drawn
 from nas.proposing.history import History
-from nas.proposing.moves import enlivened
 from nas.proposing.worth import inside, order_of
 from search_spaces.automaton import IntArray
 from search_spaces.genes import LAYER_GENES

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nas.proposing.drawing import fresh_rows, mutate
+from nas.proposing.drawing import enlivened, fresh_rows, mutate
 from nas.proposing.history import History
-from nas.proposing.moves import distinct, enlivened
+from nas.proposing.moves import distinct
 from nas.proposing.worth import inside, order_of
 from search_spaces.automaton import IntArray
 

@@ -78,18 +78,6 @@ def distinct(genes_BG: IntArray) -> IntArray:
     return kept
 
 
-def enlivened(space: SearchSpace, genes_BG: IntArray, rng: np.random.Generator) -> IntArray:
-    """The same architectures with genes that have no effect drawn at random instead of 0.
-
-    So that a layer which comes into being is like no other rather than the first of all choices.
-    """
-    drawn = np.stack(
-        [rng.integers(len(gene.choices), size=len(genes_BG)) for gene in space.genes], axis=1
-    )
-    active = np.array([space.codec.active(row) for row in genes_BG], dtype=bool)
-    return np.where(active.reshape(genes_BG.shape), genes_BG, drawn)
-
-
 def _depth(space: SearchSpace, row_G: IntArray, stage: int) -> int:
     return space.spec.stages[stage].depth[int(row_G[space.layout.stage_start[stage] + DEPTH])]
 

@@ -60,9 +60,8 @@ class Novel(Base):
         return {name: params[name] for name in search_space}
 
     def _new(self, params: dict[str, Any]) -> IntArray:
-        from nas.proposing.drawing import fresh_rows, mutate
+        from nas.proposing.drawing import enlivened, fresh_rows, mutate
         from nas.proposing.filling import anywhere
-        from nas.proposing.moves import enlivened
 
         taken = np.stack(self._taken) if self._taken else None
         if not params:

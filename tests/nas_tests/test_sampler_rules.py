@@ -16,7 +16,8 @@ from nas.proposing.evolution import _draw, ageing_rows, autoformer_rows, crossed
 from nas.proposing.generation import generate
 from nas.proposing.growth import grow, small_rows
 from nas.proposing.history import History
-from nas.proposing.moves import contracted, enlivened, grown, smaller
+from nas.proposing.drawing import enlivened
+from nas.proposing.moves import contracted, grown, smaller
 from nas.proposing.question import Question
 from nas.proposing.worth import excess_of, order_of, price_of
 from nas.samplers import SAMPLERS, build_sampler
