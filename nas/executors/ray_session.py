@@ -30,6 +30,7 @@ WITHOUT = "executor=in_process runs without Ray"
 _DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 
 
@@ -67,7 +68,7 @@ def worker_environment(options: ExecutorOptions) -> dict[str, str]:
     return environment
 
 
-def import_ray(address: str | None) -> Any:
+def import_ray() -> Any:
     """The module ``ray``.
 
     Raises:
@@ -75,8 +76,6 @@ def import_ray(address: str | None) -> Any:
     """
     for name, value in _DRIVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address is None:
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError as error:
@@ -109,7 +108,7 @@ def _located(address: str) -> str:
     """``auto`` as Ray resolves it; perhaps to a cluster that runs no more."""
     if address != "auto":
         return address
-    import_ray(address)
+    import_ray()
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
@@ -141,7 +140,7 @@ def start(options: ExecutorOptions, folder: Path, shared_bytes: int = 0) -> Sess
     """
     if options.address is not None:
         check_address(options.address)
-    ray = import_ray(options.address)
+    ray = import_ray()
     if ray.is_initialized():
         return Session(ray, owner=False, elastic=True)
     arguments: dict[str, Any] = {"address": options.address or "local"}
