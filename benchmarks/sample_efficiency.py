@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("landscape", choices=LANDSCAPES)
     parser.add_argument("run", type=Path, help="run folder with weights and profile")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--batch", type=int, default=10, help="proposals of ours at once")
+    parser.add_argument("--batch", type=int, default=6, help="proposals of ours at once")
     parser.add_argument("--out", type=Path, default=Path("sample_efficiency"))
     parser.add_argument("--only", nargs="*", help="strategies; default: all")
     options = parser.parse_args()

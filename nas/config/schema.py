@@ -77,7 +77,7 @@ class SearchConfig:
     patience: int | None = resumable(
         None, "stop after so many trials without a gain in hypervolume; null: no"
     )
-    batch_size: int = identity(10, "candidates proposed at once")
+    batch_size: int = identity(6, "candidates proposed at once")
     mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
     first_look: int | None = identity(
         1024, "val images that hopeless candidates are judged by; null: all"
