@@ -12,11 +12,11 @@ from nas.objectives import OBJECTIVES, Limit
 from nas.objectives.efficiency import efficiency
 from nas.proposing.contracting import knee_row
 from nas.proposing.descent import least_loss_per_gain, slimmed
+from nas.proposing.drawing import enlivened
 from nas.proposing.evolution import _draw, ageing_rows, autoformer_rows, crossed
 from nas.proposing.generation import generate
 from nas.proposing.growth import grow, small_rows
 from nas.proposing.history import History
-from nas.proposing.drawing import enlivened
 from nas.proposing.moves import contracted, grown, smaller
 from nas.proposing.question import Question
 from nas.proposing.worth import excess_of, order_of, price_of

@@ -209,7 +209,7 @@ def test_limits_that_nothing_meets_say_what_was_best(tmp_path: Path) -> None:
 
 def test_duplicates_and_known_values_cost_nothing(tmp_path: Path) -> None:
     log = tmp_path / "paid"
-    question = spec(sampler="random", sampler_options={})  # which proposes again what it proposed before
+    question = spec(sampler="random", sampler_options={})  # the one that repeats itself
     first = study(tmp_path, 40, question=question, factory=ToyFactory(log=str(log)))
     paid = log.read_text().split()
     assert len(paid) == len(set(paid)) == len(set(digests(first))) < 40
