@@ -200,6 +200,7 @@ def test_every_command_exists(text: Path) -> None:
             assert set(words[1:]) <= set(KINDS), words
 
 
+@pytest.mark.slow
 def test_every_override_is_a_key_with_a_value_that_fits(folder: Path) -> None:
     lines = [
         shlex.join(words[1:])

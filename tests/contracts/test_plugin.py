@@ -101,6 +101,7 @@ def test_it_is_in_the_space_the_supernet_and_the_list(environment: dict[str, str
     assert "average_of_all" in run(environment, "-c", USE)
 
 
+@pytest.mark.slow
 def test_it_passes_the_contract_suite(environment: dict[str, str]) -> None:
     options = (
         "-q",

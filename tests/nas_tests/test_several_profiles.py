@@ -17,6 +17,7 @@ from nas.study import read_study
 from tests.nas_tests.tiny_run import contents, lines, results, trials
 
 PROFILES = ("cpu", "cpu_torch")
+pytestmark = pytest.mark.slow  # whole searches
 
 
 @pytest.fixture(scope="module")

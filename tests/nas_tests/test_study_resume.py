@@ -23,7 +23,12 @@ OPTIONS = {
     "nsga2": {"population_size": 8},
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 4},
     "random": {},
+    "guided": {"n_startup": 10, "population": 20, "generations": 2},
 }
+ONE_FAST = [
+    sampler if sampler == "nsga2" else pytest.param(sampler, marks=pytest.mark.slow)
+    for sampler in OPTIONS
+]
 
 FACTORY = ToyFactory(raises=frozenset({architecture(16, (1,), ("softmax",)).digest()}))
 
@@ -76,7 +81,7 @@ def cuts(journal: bytes, batch_records: int) -> list[int]:
     return sorted({*ends, *inside, ends[1] - 1, ends[-1] - 1})
 
 
-@pytest.mark.parametrize("sampler", OPTIONS)
+@pytest.mark.parametrize("sampler", ONE_FAST)
 def test_cut_at_every_record_and_within_records_a_study_continues_identically(
     sampler: str, root: Path, tmp_path: Path
 ) -> None:
@@ -158,7 +163,7 @@ run(Path(sys.argv[1]), sys.argv[2], factory=replace(FACTORY, steps=True))
 """
 
 
-@pytest.mark.parametrize("sampler", OPTIONS)
+@pytest.mark.parametrize("sampler", ONE_FAST)
 def test_a_driver_killed_with_sigkill_loses_nothing(
     sampler: str, root: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
