@@ -9,12 +9,14 @@ import numpy as np
 from nas.proposing.drawing import cross, mutate, random_rows
 from nas.proposing.guide import Guide, Outlook, paid_trials
 from nas.proposing.history import History
+from nas.proposing.question import Question
 from nas.proposing.ranking import best_first
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
 POOL = 200
 SPREAD = 1000
+ROUNDS, ENOUGH = 20, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _batch(guide: Guide, outlook: Outlook, count: int) -> IntArray:
 def spread_rows(history: History, count: int, rng: np.random.Generator) -> IntArray:
     """New rows far from all that is known and from each other, within the free limits if any is."""
     question = history.question
-    rows = question.space.sample_genes(rng, SPREAD)
+    rows = _allowed(question, count, rng)
     rows = rows[history.unseen(rows)]
     if len(rows) < count:
         return random_rows(history, count, rng)
@@ -125,6 +127,19 @@ def spread_rows(history: History, count: int, rng: np.random.Generator) -> IntAr
         distance_B[chosen[-1]] = -1.0
     apart: IntArray = rows[np.array(chosen)]
     return apart
+
+
+def _allowed(question: Question, count: int, rng: np.random.Generator) -> IntArray:
+    """Random rows; where few of them keep the free limits, they evolve until enough do."""
+    rows = question.space.sample_genes(rng, SPREAD)
+    for _ in range(ROUNDS):
+        violation_B = question.free_violation(question.columns(rows))
+        if (violation_B <= 0).sum() >= ENOUGH * count:
+            break
+        best = rows[np.argsort(violation_B, kind="stable")[: SPREAD // 5]]
+        children = mutate(question.space, rng.choice(best, SPREAD), rng, 1 / rows.shape[1])
+        rows = np.unique(np.concatenate([best, children]), axis=0)
+    return rows
 
 
 def _places(history: History, genes_BG: IntArray) -> FloatArray:

@@ -18,6 +18,7 @@ from nas.proposing.inner import InnerEvolution
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first, crowding, fronts
 from tests.nas_tests.study_toy import ToyProblem
+from tests.search_spaces_tests.spaces import default_space
 
 TOY = ToyProblem()
 
@@ -146,6 +147,21 @@ def test_what_is_guided_beats_what_is_random(limit: float | None) -> None:
         volumes = [search(asked, rule, seed), search(asked, None, seed)]
         wins += volumes[0] > volumes[1]
     assert wins >= 4
+
+
+def test_the_first_batch_keeps_limits_that_one_in_a_thousand_keeps() -> None:
+    space = default_space()
+    price_G = np.random.default_rng(2).normal(0, 1, len(space.genes))
+
+    def columns(genes_BG: np.ndarray) -> dict[str, np.ndarray]:
+        return {"latency_ms": 100 + genes_BG @ price_G}
+
+    drawn = columns(space.sample_genes(np.random.default_rng(1), 20_000))["latency_ms"]
+    limit = Limit(OBJECTIVES["latency_ms"], float(np.quantile(drawn, 0.001)))
+    asked = question(space=space, columns=columns, limits=(limit,), batch_size=10)
+    rows = InnerEvolution(20, 50, 2)(History(asked), 10, np.random.default_rng(0))
+    assert len(np.unique(rows, axis=0)) == 10
+    assert (columns(rows)["latency_ms"] <= limit.bound).all()
 
 
 def search(asked: Question, rule: InnerEvolution | None, seed: int) -> float:
