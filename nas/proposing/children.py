@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from nas.samplers.genetic import GeneticOptions
+
 
 class Children:
     """What Optuna calls a ``child_generation_strategy``: parents in, one child's parameters out.
@@ -26,22 +28,14 @@ class Children:
     Args:
         history: of the study.
         rng: of everything that is drawn.
-        mutation_prob: that a gene changes; None: one gene of a child on average.
-        crossover_prob: that a child has two parents rather than one.
+        options: how often genes change and parts are swapped.
     """
 
-    def __init__(
-        self,
-        history: History,
-        rng: np.random.Generator,
-        mutation_prob: float | None,
-        crossover_prob: float,
-    ) -> None:
+    def __init__(self, history: History, rng: np.random.Generator, options: GeneticOptions) -> None:
         self._history = history
         self._rng = rng
-        self._rate = mutation_prob or 1 / len(history.question.space.genes)
-        self._mutates = mutation_prob != 0
-        self._crossover_prob = crossover_prob
+        self._rate = options.mutation_prob or 1 / len(history.question.space.genes)
+        self._options = options
         self._made: list[IntArray] = []
 
     def __call__(
@@ -74,10 +68,11 @@ class Children:
     def _draw(self, parents_PG: IntArray, rank_P: IntArray, count: int) -> IntArray:
         first, second = self._winners(rank_P, count), self._winners(rank_P, count)
         space, rng = self._history.question.space, self._rng
-        crossed = rng.random(count) < self._crossover_prob
+        crossed = rng.random(count) < self._options.crossover_prob
         rows = parents_PG[first]
-        rows[crossed] = cross(space, rows[crossed], parents_PG[second][crossed], rng)
-        return mutate(space, rows, rng, self._rate) if self._mutates else rows
+        swap = self._options.swapping_prob
+        rows[crossed] = cross(space, rows[crossed], parents_PG[second][crossed], rng, swap)
+        return rows if self._options.mutation_prob == 0 else mutate(space, rows, rng, self._rate)
 
     def _winners(self, rank_P: IntArray, count: int) -> IntArray:
         pairs = self._rng.integers(len(rank_P), size=(count, 2))

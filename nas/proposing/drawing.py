@@ -13,15 +13,21 @@ from search_spaces.space import SearchSpace
 ATTEMPTS = 20
 
 
-def cross(space: SearchSpace, a_BG: IntArray, b_BG: IntArray, rng: np.random.Generator) -> IntArray:
-    """Children that take whole parts from either parent.
+def cross(
+    space: SearchSpace,
+    a_BG: IntArray,
+    b_BG: IntArray,
+    rng: np.random.Generator,
+    swapping_prob: float = 0.5,
+) -> IntArray:
+    """Children that take whole parts from the second parent, each with ``swapping_prob``.
 
     A part is what belongs together: patch, embedding and position; a stage's transition, width and
     depth; a layer. Half of the children swap single genes inside the parts too.
     """
     part_G = parts(space)
-    swap_BP = rng.random((len(a_BG), part_G.max() + 1)) < 0.5
-    fine_BG = rng.random(a_BG.shape) < 0.5
+    swap_BP = rng.random((len(a_BG), part_G.max() + 1)) < swapping_prob
+    fine_BG = rng.random(a_BG.shape) < swapping_prob
     swap_BG = np.where(rng.random((len(a_BG), 1)) < 0.5, fine_BG, swap_BP[:, part_G])
     return space.repair(np.where(swap_BG, b_BG, a_BG))[0]
 

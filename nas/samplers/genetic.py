@@ -30,16 +30,18 @@ class GeneticOptions:
         population_size: trials of a generation, at least 2.
         mutation_prob: that a gene changes, [0, 1]; None: one gene of a child on average.
         crossover_prob: that a child has two parents rather than one, [0, 1].
+        swapping_prob: that a part comes from the second parent, [0, 1].
     """
 
     population_size: int = 50
     mutation_prob: float | None = None
     crossover_prob: float = 0.9
+    swapping_prob: float = 0.5
 
     def __post_init__(self) -> None:
         if self.population_size < 2:
             raise bad_value("sampler.options.population_size", self.population_size, "2 or more")
-        for name in ("mutation_prob", "crossover_prob"):
+        for name in ("mutation_prob", "crossover_prob", "swapping_prob"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise bad_value(f"sampler.options.{name}", value, "0 to 1")
@@ -80,7 +82,7 @@ def children(options: GeneticOptions, seed: int, history: History) -> Children:
     from nas.proposing.children import Children
 
     rng = np.random.default_rng([seed, 1])
-    return Children(history, rng, options.mutation_prob, options.crossover_prob)
+    return Children(history, rng, options)
 
 
 @contextmanager
