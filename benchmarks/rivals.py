@@ -14,7 +14,7 @@ from nas.proposing.history import History
 from nas.runtimes.base import FloatArray
 from nas.samplers import build_sampler
 
-MOST_TRIALS = 20  # times the evaluations: strategies that only repeat themselves are ended
+MOST_TRIALS = 5  # times the evaluations: a strategy that only repeats itself is ended
 
 
 class Curve:

@@ -12,6 +12,7 @@ from nas.front import Front
 from nas.run_folder import RunFolder, read_json, write_json
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
+from search_spaces.presets import PRESETS, preset
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def known_good(space: SearchSpace, places: Sequence[str]) -> Known:
 
     Args:
         space: what may be proposed.
-        places: run folders, ``front.json``, ``best.json`` or architecture files.
+        places: run folders, ``front.json``, ``best.json`` or architecture files, or names of
+            published architectures, which are taken at the space's image size.
 
     Raises:
         UserError: a place does not exist or holds no architecture, or none of the architectures
@@ -49,7 +51,7 @@ def known_good(space: SearchSpace, places: Sequence[str]) -> Known:
     found: dict[str, Architecture] = {}
     skipped: dict[str, str] = {}
     for place in places:
-        for architecture in architectures_at(Path(place).expanduser()):
+        for architecture in _named(space, place):
             digest, reason = architecture.digest(), space.why_not(architecture)
             if reason is None:
                 found.setdefault(digest, architecture)
@@ -60,6 +62,13 @@ def known_good(space: SearchSpace, places: Sequence[str]) -> Known:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         raise UserError(f"{first}{more}; nothing is left to start from")
     return Known(tuple(found.values()), tuple(skipped.values()))
+
+
+def _named(space: SearchSpace, place: str) -> Iterator[Architecture]:
+    if place in PRESETS:
+        yield preset(place, space.spec.image_size, space.spec.channels)
+    else:
+        yield from architectures_at(Path(place).expanduser())
 
 
 def architectures_at(path: Path) -> Iterator[Architecture]:
@@ -76,7 +85,8 @@ def architectures_at(path: Path) -> Iterator[Architecture]:
             yield from architectures_at(front)
         return
     if not path.exists():
-        raise UserError(f"{FIELD}: {path}: no such file or run folder")
+        known = ", ".join(PRESETS)
+        raise UserError(f"{FIELD}: {path}: no such file or run folder, nor one of {known}")
     data = read_json(path)
     if "members" in data:
         for member in Front.load(path).standing():

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from nas.starting import known_good
 from search_spaces.architecture import NONE, Architecture, Block, OpSetting, Stage
+from search_spaces.errors import UserError
+from search_spaces.presets import PRESETS, preset
+from search_spaces.space import SearchSpace
 from supernet.extract import VisionTransformer, build_model
+from supernet.operators import all_cards
 from supernet.workload import workload
+from tests.search_spaces_tests.spaces import default_space
 
 
 def deit(
@@ -39,6 +45,36 @@ def deit(
         special_tokens=1,
         pooling="class",
     )
+
+
+@pytest.mark.parametrize(("name", "width"), list(zip(PRESETS, (192, 384, 768), strict=True)))
+def test_a_preset_is_the_published_model_and_a_search_can_begin_with_it(
+    name: str, width: int
+) -> None:
+    assert preset(name) == deit(width)
+    stage = {
+        "width": [width],
+        "depth": [6, 12],
+        "heads": [width // 64],
+        "mlp_ratio": [2, 4],
+        "attention": ["softmax", "none"],
+    }
+    space = SearchSpace(
+        {
+            "image_size": [32, 32],
+            "channels": 1,
+            "head_dim": 64,
+            "patch_size": [16],
+            "position": ["table"],
+            "special_tokens": 1,
+            "pooling": "class",
+            "stages": [stage],
+        },
+        all_cards(),
+    )
+    assert known_good(space, [name]).architectures == (preset(name, (32, 32), 1),)
+    with pytest.raises(UserError, match=f"{name} is not in the space.*nothing is left"):
+        known_good(default_space(), [name])
 
 
 @pytest.mark.parametrize(
