@@ -184,6 +184,7 @@ def test_the_files_of_adding_register_what_they_say(folder: Path) -> None:
     assert len(plugin_files()) == len(LISTED)
 
 
+@pytest.mark.slow
 def test_the_files_of_adding_do_what_they_say(folder: Path) -> None:
     run(folder, USE)
 

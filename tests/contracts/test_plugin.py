@@ -97,6 +97,7 @@ def run(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_in_the_space_the_supernet_and_the_list(environment: dict[str, str]) -> None:
     assert "average_of_all" in run(environment, "-c", USE)
 

@@ -320,6 +320,7 @@ def test_export_can_fine_tune_and_keeps_what_is_better(finished, copy_of):
 # -- other hardware ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_another_profile_is_searched_with_the_same_weights_and_accuracies(finished, copy_of):
     source = copy_of(finished)
     before = results(source)

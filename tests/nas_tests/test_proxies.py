@@ -294,6 +294,7 @@ def test_only_a_search_for_proxies_has_other_evaluators():
     assert made == ProxyEvaluatorFactory(factory, ("dss",), True, "val")
 
 
+@pytest.mark.slow
 def test_a_search_without_accuracy_ends_in_a_verified_front(finished, copy_of, capsys):
     folder = copy_of(finished)
     words = [f"supernet={folder}", f"out_dir={folder.parent}", "name=untrained", "progress=false"]

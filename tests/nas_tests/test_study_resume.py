@@ -163,7 +163,8 @@ run(Path(sys.argv[1]), sys.argv[2], factory=replace(FACTORY, steps=True))
 """
 
 
-@pytest.mark.parametrize("sampler", ONE_FAST)
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", OPTIONS)
 def test_a_driver_killed_with_sigkill_loses_nothing(
     sampler: str, root: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
