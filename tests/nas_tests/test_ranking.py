@@ -29,7 +29,6 @@ def ranked(finished, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_the_command_prints_and_writes_and_pays_once(ranked, capsys):
     assert main(["proxies", str(ranked), *ASKED]) == 0
     said = capsys.readouterr().out
