@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-CONSTRAINT_PREFIX = "constraints:"
-
 
 class History:
     """What a study knows, by trial and by distinct architecture.
@@ -110,8 +108,4 @@ def _key(row_G: IntArray) -> bytes:
 
 
 def _violation(trial: FrozenTrial) -> float:
-    return sum(
-        max(float(value), 0.0)
-        for key, value in trial.system_attrs.items()
-        if key.startswith(CONSTRAINT_PREFIX)
-    )
+    return sum(max(float(value), 0.0) for value in trial.constraints.values())

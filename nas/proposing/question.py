@@ -17,6 +17,7 @@ from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution
+    from optuna.trial import FrozenTrial
 
 Columns = Mapping[str, FloatArray]
 
@@ -56,6 +57,12 @@ class Question:
     @cached_property
     def _index(self) -> tuple[dict[object, int], ...]:
         return tuple({c: i for i, c in enumerate(gene.choices)} for gene in self.space.genes)
+
+    def open_genes(self, trial: FrozenTrial) -> dict[str, CategoricalDistribution]:
+        """The genes with a choice, from the first trial on; none for a trial that was enqueued."""
+        if "fixed_params" in trial.system_attrs:
+            return {}
+        return {name: c for name, c in self.distributions.items() if not c.single()}
 
     def row(self, params: Mapping[str, object]) -> list[int]:
         """The gene row of an Optuna trial's parameters, as proposed: perhaps not legal."""

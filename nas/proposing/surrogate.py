@@ -21,7 +21,7 @@ class Surrogate:
     the model. How much is a little, in medians of the distance, is chosen by the likelihood of the
     costs themselves (a warped process, Snelson et al. 2003): much where they are noisy.
     (Averaged with extremely randomised trees it ranked random candidates a little better, and led
-    to smaller hypervolumes at twice the time.)
+    to smaller hypervolumes, more slowly.)
 
     Args:
         groups: features of the known architectures.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FlatSpace:
-    """Stands before the Optuna class: ``class Flat(FlatSpace, NSGAIISampler)``."""
+    """Stands before the Optuna class: ``class Flat(FlatSpace, TPESampler)``."""
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial

@@ -61,11 +61,8 @@ class Legal(Generations):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All genes with a choice, from the first trial on; none for one that was enqueued."""
-        if "fixed_params" in trial.system_attrs:
-            return {}
-        genes = self.history.question.distributions
-        return {name: choices for name, choices in genes.items() if not choices.single()}
+        """See ``Question.open_genes``."""
+        return dict(self.history.question.open_genes(trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
