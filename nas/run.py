@@ -100,9 +100,9 @@ class Run:
         """The hardware profiles of this run."""
         if self._only is not None:
             return (self._only,)
-        size = self.space.spec.image_size
+        spec, images = self.space.spec, self.config.data.images_per_call
         return tuple(
-            HardwareProfile.of(name, config, size, self.space.spec.channels)
+            HardwareProfile.of(name, config, spec.image_size, spec.channels, images)
             for name, config in self.config.hardware.items()
         )
 

@@ -39,6 +39,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "data.test_share": _SPLIT,
     "data.max_unreadable": _SHARE,
     "data.max_cache_mb": _POSITIVE,
+    "data.images_per_call": _AT_LEAST_1,
     "training.epochs": _AT_LEAST_1,
     "training.batch_size": (lambda v: v >= 2, "2 or more"),
     "training.lr": _POSITIVE,

@@ -20,6 +20,7 @@ class DataConfig:
     fit: str = identity("crop", "crop (short side, then centre), stretch or pad to a square")
     mirror: bool = identity(False, "may training flip images left to right")
     padding: str = identity("zeros", "what augmentation moves in: zeros, border or reflection")
+    images_per_call: int = identity(1, "images a model in use gets at once; latency is of that")
     seed: int = identity(0, "seed of the frozen train/val/test split")
     val_share: float = identity(0.2, "share held out for ranking, where the data has no val/")
     test_share: float = identity(0.2, "share held out for the end, where the data has no test/")

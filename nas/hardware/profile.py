@@ -21,14 +21,14 @@ class HardwareConfig:
         runtime: a registered runtime, which is what executes the model there.
         precision: number format, one the runtime offers.
         threads: threads of one forward pass.
-        batch: images of one forward pass.
+        batch: images of one forward pass; None: as the data is served (``data.images_per_call``).
     """
 
     device: str = "cpu"
     runtime: str = "onnxruntime"
     precision: str = "fp32"
     threads: int = 1
-    batch: int = 1
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +70,24 @@ class HardwareProfile:
 
     @classmethod
     def of(
-        cls, name: str, config: HardwareConfig, image_size: tuple[int, int], channels: int
+        cls,
+        name: str,
+        config: HardwareConfig,
+        image_size: tuple[int, int],
+        channels: int,
+        images_per_call: int = 1,
     ) -> HardwareProfile:
-        """The profile of a configured device for images of one size."""
+        """The profile of a configured device for images of one size.
+
+        ``images_per_call`` is the batch where the configuration leaves it open.
+        """
         return cls(
             name=name,
             device=config.device,
             runtime=config.runtime,
             precision=config.precision,
             threads=config.threads,
-            batch=config.batch,
+            batch=images_per_call if config.batch is None else config.batch,
             image_size=image_size,
             channels=channels,
         )

@@ -35,10 +35,10 @@ PROFILE: dict[str, Any] = {
     "runtime": "onnxruntime",
     "precision": "fp32",
     "threads": 1,
-    "batch": 1,
+    "batch": 8,
     "image_size": [16, 16],
     "channels": 1,
-    "key": "cpu_onnxruntime_fp32_threads1_batch1_1x16x16",
+    "key": "cpu_onnxruntime_fp32_threads1_batch8_1x16x16",
 }
 MACHINE: dict[str, Any] = {
     "processor": "Imaginary 7 Processor @ 3.0 GHz",

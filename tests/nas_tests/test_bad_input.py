@@ -368,7 +368,7 @@ def test_a_run_folder_that_is_none(tmp_path, refusal):
         ("front.json", ["pick"]),
         ("study.journal", ["run"]),
         (
-            "profiles/cpu_onnxruntime_fp32_threads1_batch1_1x16x16.predictor.json",
+            "profiles/cpu_onnxruntime_fp32_threads1_batch8_1x16x16.predictor.json",
             ["run"],
         ),
         ("profiles/memory.json", ["run"]),

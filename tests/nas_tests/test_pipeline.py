@@ -22,7 +22,7 @@ from supernet.training.checkpoint import load_checkpoint, weights_hash
 from supernet.workload import workload
 from tests.nas_tests.tiny_run import command, contents, lines, results, trials
 
-KEY = "cpu_onnxruntime_fp32_threads1_batch1_1x16x16"
+KEY = "cpu_onnxruntime_fp32_threads1_batch8_1x16x16"
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_it_says_what_was_found(folder):
     winner = front.member(front.winner)
     for words in (
         "Vision transformers for digits on cpu",
-        "onnxruntime fp32 · 1 thread · batch 1 · 16×16 px",
+        "onnxruntime fp32 · 1 thread · batch 8 · 16×16 px",
         "Searched among 4.1×10¹¹ architectures for high accuracy, low latency, low peak memory",
         "in 60 trials",
         f"{100 * winner.value('accuracy'):.1f} % of the validation images right",
