@@ -18,6 +18,9 @@ from search_spaces.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nas.measurement.memory import PeakMemory
+    from nas.measurement.slot import Plan
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -30,7 +33,8 @@ class Prepared(ABC):
 
     Attributes:
         clock: what ``durations_ms`` reads: ``thread_cpu`` (CPU time of the calling thread: what
-            other programs take away does not count), ``wall``, or a device's own.
+            other programs take away does not count), ``wall``, ``cuda_events``, or ``device``
+            (whatever a command on another machine reads).
     """
 
     clock: str
@@ -74,6 +78,8 @@ class Runtime(ABC):
         needs_onnx: whether models reach it through an ONNX export, so that a space for it must
             leave out operators whose card says they do not export.
         unsupported_ops: names of further operators it cannot run.
+        seconds_per_model: what measuring one small model takes, loading and compiling included:
+            an estimate that is shown before the work begins.
     """
 
     name: ClassVar[str]
@@ -82,6 +88,7 @@ class Runtime(ABC):
     precisions: ClassVar[tuple[str, ...]]
     needs_onnx: ClassVar[bool]
     unsupported_ops: ClassVar[frozenset[str]]
+    seconds_per_model: ClassVar[float] = 0.6
 
     @abstractmethod
     def unavailable(self) -> str | None:
@@ -99,6 +106,24 @@ class Runtime(ABC):
         Raises:
             UnsupportedModelError: the runtime cannot run this model.
         """
+
+    def calibrated(self, images: Tensor) -> Runtime:
+        """This runtime with training images (N, C, H, W) to learn the ranges of activations from.
+
+        Runtimes that need none return themselves. Latency does not depend on the images, so
+        without them the example serves.
+        """
+        return self
+
+    def plan(self, plan: Plan) -> Plan:
+        """``plan`` as it suits this runtime: where each call is dear, fewer and longer slots."""
+        return plan
+
+    def peak_memory(
+        self, model: nn.Module, example: Tensor, profile: HardwareProfile
+    ) -> PeakMemory | None:
+        """Memory of one forward pass as this runtime needs it; None where it cannot be told."""
+        return None
 
 
 RUNTIMES: Registry[Runtime] = Registry("runtime", "nas.runtimes")
@@ -129,3 +154,9 @@ def time_runs(run: Callable[[], None], runs: int, clock: str) -> list[float]:
             gc.enable()
     pairs = zip(marks_ns[::2], marks_ns[1::2], strict=True)
     return [(end - start) / 1e6 for start, end in pairs]
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, short enough for a table."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

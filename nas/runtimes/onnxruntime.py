@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor, fp32."""
+"""ONNX Runtime on the processor, fp32 and int8."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from nas.hardware.profile import HardwareProfile
 from nas.runtimes.base import (
     RUNTIMES,
     Prepared,
-    Runtime,
     UnsupportedModelError,
     clock_for,
+    one_line,
     time_runs,
 )
+from nas.runtimes.exporting import ONNX_PRECISIONS, OnnxBased
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,18 +79,17 @@ def open_session(model_bytes: bytes, threads: int) -> Any:
             model_bytes, options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exception classes are private
-        raise UnsupportedModelError(f"onnxruntime: {_one_line(error)}") from error
+        raise UnsupportedModelError(f"onnxruntime: {one_line(error)}") from error
 
 
 @RUNTIMES.register
-class OnnxRuntime(Runtime):
+class OnnxRuntime(OnnxBased):
     """The exported graph, fused and run by ONNX Runtime."""
 
     name = "onnxruntime"
     summary = "ONNX Runtime on the processor"
     devices = ("cpu",)
-    precisions = ("fp32",)
-    needs_onnx = True
+    precisions = ONNX_PRECISIONS
     unsupported_ops = frozenset()
 
     def unavailable(self) -> str | None:
@@ -98,16 +98,6 @@ class OnnxRuntime(Runtime):
         return None
 
     def prepare(self, model: nn.Module, example: Tensor, profile: HardwareProfile) -> Prepared:
-        from nas.export.onnx import trace_to_onnx
-
-        try:
-            model_bytes = trace_to_onnx(model, example)
-        except Exception as error:  # the exporter raises whatever the operator at fault raises
-            raise UnsupportedModelError(f"ONNX export: {_one_line(error)}") from error
-        session = open_session(model_bytes, profile.threads)
+        content = self.export(model, example, profile.precision)
+        session = open_session(content, profile.threads)
         return PreparedSession(session, example.detach().numpy(), profile.threads)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

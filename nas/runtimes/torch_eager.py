@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ class PreparedModule(Prepared):
     def __init__(self, model: nn.Module, example: Tensor, threads: int) -> None:
         self.clock = clock_for(threads)
         self._model: nn.Module | None = model.eval()
+        self._call: Callable[[Tensor], Any] = model
         self._example = example
         self._threads = threads
 
@@ -31,9 +32,9 @@ class PreparedModule(Prepared):
     def output(self) -> npt.NDArray[np.float32]:
         import torch
 
-        assert self._model is not None
+        assert self._model is not None, "closed"
         with torch.inference_mode(), torch_threads(self._threads):
-            logits: Tensor = self._model(self._example)
+            logits: Tensor = self._call(self._example)
         return logits.float().numpy()
 
     def durations_ms(self, runs: int) -> list[float]:
@@ -41,14 +42,15 @@ class PreparedModule(Prepared):
 
     def close(self) -> None:
         self._model = None
+        del self._call
 
     def _forward(self, runs: int) -> list[float]:
         import torch
 
         assert self._model is not None, "closed"
-        model, example = self._model, self._example
+        call, example = self._call, self._example
         with torch.inference_mode(), torch_threads(self._threads):
-            return time_runs(lambda: model(example), runs, self.clock)
+            return time_runs(lambda: call(example), runs, self.clock)
 
 
 @contextmanager
