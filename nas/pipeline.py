@@ -13,7 +13,7 @@ from nas.front import Front, Member
 from nas.limits import limits_of
 from nas.objectives import OBJECTIVES
 from nas.run import Run
-from nas.run_folder import RunFolder
+from nas.run_folder import RunFolder, write_json
 from nas.steps.baselines import train_baselines
 from nas.steps.describing import describe_path
 from nas.steps.finetuning import finetune
@@ -216,6 +216,8 @@ def _exported(job: Run, supernet: Supernet, front: Front, display: Display) -> N
             passes = [finetune(job, model, display)]
         data = export_member(job, front, member, model, job.folder.best, display, passes)
         baselines = train_baselines(job, front, display) if job.config.report.baselines else ()
+        if baselines:
+            write_json(job.folder.baselines, {"baselines": baselines})
         from nas.report.write import write_report  # plotly is slow to import
 
         with writing(job.folder.report):

@@ -139,6 +139,11 @@ class RunFolder:
         """How well proxies rank this run's architectures; the table is beside it as CSV."""
         return self.path / "proxies.json"
 
+    @property
+    def baselines(self) -> Path:
+        """Nets trained alone to compare the winner with, where that was asked for."""
+        return self.found / "baselines.json"
+
     def pick(self, digest: str) -> Path:
         """``best.json`` of another member that was picked."""
         return self.found / "picks" / digest / "best.json"
