@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 OPSET = 20  # the first with Gelu as one operator
+CHECKED_BATCHES = (1, 3, 8)
 INPUT_NAME = "images"
 OUTPUT_NAME = "logits"
 
@@ -77,7 +78,7 @@ def export_onnx(
     content = _checked_bytes(proto)
     batches = [example]
     if dynamic_batch:
-        batches = [example[:1], example[:1].repeat(3, 1, 1, 1), example]
+        batches = [_of_batch(example, size) for size in CHECKED_BATCHES]
     difference = max(_difference(model, content, images, tolerance) for images in batches)
     _write_atomically(path, content)
     return OnnxReport(
@@ -87,6 +88,14 @@ def export_onnx(
         dynamic_batch=dynamic_batch,
         max_difference=difference,
     )
+
+
+def _of_batch(example: Tensor, size: int) -> Tensor:
+    """``size`` different images of the example's shape and scale."""
+    import torch
+
+    turns = [torch.roll(example, turn, dims=-1) for turn in range(-(-size // len(example)))]
+    return torch.cat(turns)[:size]
 
 
 def trace_to_onnx(model: nn.Module, example: Tensor) -> bytes:

@@ -63,7 +63,11 @@ def export_member(
     save_tensors(tensors, model.state_dict())
     with writing(onnx):
         report = export_onnx(
-            model, run.example(run.profile), onnx, metadata={"digest": member.digest}
+            model,
+            run.example(run.profile),
+            onnx,
+            metadata={"digest": member.digest},
+            dynamic_batch=True,
         )
     metrics = dict(member.metrics)
     metrics["val_accuracy"] = _val_accuracy(run, model) if passes else metrics["accuracy"]
@@ -82,6 +86,7 @@ def export_member(
         "onnx": {
             "file": onnx.name,
             "opset": report.opset,
+            "dynamic_batch": report.dynamic_batch,
             "max_difference": report.max_difference,
         },
         "supernet": {"weights": front.weights, "space": run.space.digest()},
@@ -102,8 +107,9 @@ def _same(target: Path, weights: str, front: Front) -> bool:
     except UserError:  # damaged or of another version: it is written anew
         return False
     files = [target.parent / data["weights"]["file"], target.parent / data["onnx"]["file"]]
-    same_profile = data["profile"]["key"] == front.profile["key"]
-    return data["weights"]["hash"] == weights and same_profile and all(f.exists() for f in files)
+    same = data["weights"]["hash"] == weights and data["profile"]["key"] == front.profile["key"]
+    # Earlier versions fixed the batch of the ONNX file.
+    return same and data["onnx"].get("dynamic_batch") is True and all(f.exists() for f in files)
 
 
 def _val_accuracy(run: Run, model: torch.nn.Module) -> Metric:

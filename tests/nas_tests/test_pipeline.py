@@ -117,10 +117,11 @@ def test_the_reloaded_model_answers_like_the_onnx_file(finished, val):
     assert not model.training
     session = onnxruntime.InferenceSession(finished / "best.onnx")
     name = session.get_inputs()[0].name
-    for image in val["images"][:16, None]:
+    for images in (val["images"][:1], val["images"][1:4], val["images"][4:12]):
         with torch.inference_mode():
-            expected = model(image).numpy()
-        np.testing.assert_allclose(session.run(None, {name: image.numpy()})[0], expected, atol=1e-4)
+            expected = model(images).numpy()
+        found = session.run(None, {name: images.numpy()})[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_reloaded_model_has_the_accuracy_that_is_stored(finished, best, val):
