@@ -13,6 +13,7 @@ from typing import Any
 from nas.config.registries import names, registry
 from nas.config.schema import RunConfig
 from nas.config.store import to_dict
+from nas.hardware.device import check_settings
 from search_spaces.errors import UserError, bad_value, unknown_name
 
 Test = Callable[[Any], bool]
@@ -76,7 +77,11 @@ RULES: dict[str, tuple[Test, str]] = {
     "name": (lambda v: v not in ("", ".", "..") and "/" not in v, "a folder's name, without /"),
 }
 
-_HARDWARE_RULES: dict[str, tuple[Test, str]] = {"threads": _AT_LEAST_1, "batch": _AT_LEAST_1}
+_HARDWARE_RULES: dict[str, tuple[Test, str]] = {
+    "threads": _AT_LEAST_1,
+    "batch": _AT_LEAST_1,
+    "timeout_s": _POSITIVE,
+}
 
 
 def validate(config: RunConfig) -> RunConfig:
@@ -131,6 +136,7 @@ def _check_names(config: RunConfig) -> None:
     for name, profile in config.hardware.items():
         _check_member(f"hardware.{name}.device", profile.device, "hardware")
         _check_member(f"hardware.{name}.runtime", profile.runtime, "runtime")
+        check_settings(name, profile)
     if not config.space:
         raise bad_value("space", "{}", "a search space, e.g. space=digits")
 

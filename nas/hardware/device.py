@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nas.hardware.machine import Machine
 from nas.hardware.profile import HardwareConfig, HardwareProfile
-from search_spaces.errors import UserError, bad_value
+from search_spaces.errors import UserError, bad_value, nearest
 from search_spaces.registry import Registry
 
 
@@ -34,31 +34,51 @@ class Device(ABC):
     def machine(self, threads: int) -> Machine:
         """What the device is, as it is recorded beside every measurement."""
 
+    def machine_for(self, profile: HardwareProfile) -> Machine:
+        """The same for devices that only the profile tells how to reach."""
+        return self.machine(profile.threads)
+
+    def check(self, name: str, config: HardwareConfig | HardwareProfile) -> None:  # noqa: B027
+        """Refuse settings that the device cannot have, before anything is begun.
+
+        Raises:
+            UserError: names the field ``hardware.NAME.FIELD``.
+        """
+
 
 DEVICES: Registry[Device] = Registry("hardware", "nas.hardware")
+
+
+def check_settings(name: str, config: HardwareConfig | HardwareProfile) -> None:
+    """Refuse what no machine could measure, whether or not the device is there.
+
+    Raises:
+        UserError: the device or the runtime is unknown, or the runtime does not offer the device
+            or the precision.
+    """
+    from nas.runtimes.base import RUNTIMES  # runtimes know profiles, so not at the top
+
+    device, runtime = DEVICES[config.device], RUNTIMES[config.runtime]
+    offered = {"device": runtime.devices, "precision": runtime.precisions}
+    for field, names in offered.items():
+        value = getattr(config, field)
+        if value not in names:
+            close = nearest(value, names)
+            hint = f"; did you mean {close!r}?" if close else ""
+            allowed = f"{' or '.join(names)} with {runtime.name}{hint}"
+            raise bad_value(f"hardware.{name}.{field}", value, allowed)
+    device.check(name, config)
 
 
 def check_profile(profile: HardwareProfile) -> None:
     """Refuse a profile that cannot be measured from here.
 
     Raises:
-        UserError: the device or the runtime is unknown or absent, or the runtime does not offer
-            the device or the precision.
+        UserError: as ``check_settings``, or the device or the runtime is absent.
     """
-    from nas.runtimes.base import RUNTIMES  # runtimes know profiles, so not at the top
+    from nas.runtimes.base import RUNTIMES
 
-    device, runtime = DEVICES[profile.device], RUNTIMES[profile.runtime]
-    reason = device.unavailable() or runtime.unavailable()
+    check_settings(profile.name, profile)
+    reason = DEVICES[profile.device].unavailable() or RUNTIMES[profile.runtime].unavailable()
     if reason:
         raise UserError(f"hardware={profile.name!r}: {reason}")
-    if profile.device not in runtime.devices:
-        field = f"hardware.{profile.name}.device"
-        raise bad_value(field, profile.device, f"{_listed(runtime.devices)} with {runtime.name}")
-    if profile.precision not in runtime.precisions:
-        field = f"hardware.{profile.name}.precision"
-        allowed = f"{_listed(runtime.precisions)} with {runtime.name}"
-        raise bad_value(field, profile.precision, allowed)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " or ".join(names)

@@ -57,8 +57,8 @@ class Session:
 
         from nas.measurement.reference import ReferenceModel
 
-        self.plan = plan
-        self.machine: Machine = DEVICES[profile.device].machine(profile.threads)
+        self.plan = runtime.plan(plan)
+        self.machine: Machine = DEVICES[profile.device].machine_for(profile)
         self.level_ms = level_ms
         self._profile = profile
         self._runtime = runtime

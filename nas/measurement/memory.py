@@ -46,14 +46,18 @@ class PeakMemory:
 
 def measure_peak_memory(model: nn.Module, example: Tensor) -> PeakMemory:
     """Weights and peak activations of ``model`` on images ``example`` (B, C, H, W)."""
-    held = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in held.values())
     return PeakMemory(
-        weights_mb=weights / _MB,
+        weights_mb=weights_mb(model),
         peak_activation_mb=measure_peak_activation_mb(model, example),
         runtime=RUNTIME,
         batch=len(example),
     )
+
+
+def weights_mb(model: nn.Module) -> float:
+    """Parameters and buffers in 10^6 bytes; what is tied counts once."""
+    held = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    return sum(tensor.numel() * tensor.element_size() for tensor in held.values()) / _MB
 
 
 def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:

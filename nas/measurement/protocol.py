@@ -129,7 +129,7 @@ def _level_ms(
     """
     if not known:
         return None
-    machine, was = DEVICES[profile.device].machine(profile.threads), Machine(**known[0].machine)
+    machine, was = DEVICES[profile.device].machine_for(profile), Machine(**known[0].machine)
     if not machine.same_as(was):
         raise UserError(
             f"{file.path}: measured on {was.processor} with {was.versions}, this is "

@@ -109,7 +109,8 @@ def time_slot(prepared: Prepared, plan: Plan, warmup_runs: int, runs: int | None
         MeasurementError: every series holds durations that are not positive numbers, as a clock
             that jumps gives them.
     """
-    warm_ms = prepared.durations_ms(warmup_runs)
+    # No runs: the device warms up by itself, and a call there is too dear to drop its figures.
+    warm_ms = prepared.durations_ms(warmup_runs) if warmup_runs else [0.0]
     runs = runs or _runs_for(float(np.median(warm_ms)), plan)
     best: Slot | None = None
     fastest_ms = math.inf
@@ -129,6 +130,6 @@ def time_slot(prepared: Prepared, plan: Plan, warmup_runs: int, runs: int | None
 
 
 def _runs_for(run_ms: float, plan: Plan) -> int:
-    if not run_ms > 0:  # the clock jumped during the warm-up
+    if not run_ms > 0:  # the clock jumped during the warm-up, or there was none
         return plan.max_runs
     return int(np.clip(math.ceil(plan.slot_ms / run_ms), plan.min_runs, plan.max_runs))
