@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from nas.display import Display, duration
+from nas.hardware.described import as_described
 from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.file import MeasurementFile
@@ -19,6 +20,7 @@ from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.predictors.fit import fit_predictor
 from nas.predictors.predictor import LatencyPredictor
+from nas.roofline.predictor import EstimatedPredictor
 from nas.run import Run
 from nas.run_folder import read_json, write_json
 from nas.runtimes.base import RUNTIMES
@@ -33,7 +35,13 @@ SECONDS_PER_SUBNET = 0.6
 def fit_profiles(run: Run, display: Display) -> None:
     """Measure and fit every profile of the run, its torch twin, and peak memory."""
     for one in run.searches:
+        device = as_described(one.profile)
+        if device is not None:
+            display.line(f"{one.profile.key()}: estimated from the spec sheet, nothing to measure")
+            continue
         _fit_with_twin(one, display)
+    if all(as_described(profile) is not None for profile in run.profiles):
+        return
     if not run.folder.memory.exists() and not _borrow_memory(run):
         _fit_memory(run, display)
     report_memory(run, display)
@@ -65,6 +73,8 @@ def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
     Raises:
         UserError: the profile was not measured in this run, or its file is damaged.
     """
+    if as_described(profile) is not None:
+        return EstimatedPredictor(profile)
     return LatencyPredictor.from_dict(read_json(run.folder.predictor(profile.key())))
 
 
@@ -127,7 +137,7 @@ def borrow(run: Run, profile: HardwareProfile, display: Display) -> None:
     if run.source.path == run.folder.path or ours.exists() or not predictor.exists():
         return
     rows = MeasurementFile(theirs, profile.key()).measurements()
-    here = DEVICES[profile.device].machine(profile.threads)
+    here = DEVICES[profile.device].machine_for(profile)
     wanted = {"processor": here.processor, "versions": here.versions}
     if not rows or any({k: row.machine.get(k) for k in wanted} != wanted for row in rows):
         return
