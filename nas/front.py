@@ -20,7 +20,7 @@ class Metric:
 
     Attributes:
         value: in the metric's unit.
-        kind: ``measured``, ``predicted`` or ``counted``.
+        kind: ``measured``, ``predicted``, ``counted``, or ``estimated`` (of a described device).
         low, high: 95 % interval of an accuracy, quartiles of a latency; None where there is none.
         n: images, or timed runs.
         predicted: what the search believed: ``{"value", "low", "high"}``; None if nothing.

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from nas.config import RunConfig
+from nas.hardware.described import DescribedDevice
+from nas.hardware.device import DEVICES
 from nas.objectives import OBJECTIVES, Limit, read_limits
+from nas.roofline.columns import DescribedCosts
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
@@ -26,16 +29,36 @@ Price = Callable[[IntArray], Mapping[str, FloatArray]]
 
 
 def limits_of(config: RunConfig) -> tuple[Limit, ...]:
-    """The hard limits of a run.
+    """The hard limits of a run: those that were asked for, and those its devices come with.
 
     Raises:
         UserError: one cannot be read.
     """
-    return tuple(
+    asked = tuple(
         limit
         for name, value in config.constraints.items()
         for limit in read_limits(OBJECTIVES[name], value)
     )
+    return asked + tuple(
+        limit
+        for limit in device_limits(profile.device for profile in config.hardware.values())
+        if not any(_tighter(one, limit) for one in asked)
+    )
+
+
+def device_limits(names: Iterable[str]) -> tuple[Limit, ...]:
+    """What no network may exceed on these devices: SRAM and flash of a microcontroller."""
+    bounds: dict[str, float] = {}
+    for device in map(DEVICES.__getitem__, names):
+        if isinstance(device, DescribedDevice):
+            for metric, bound in device.limits.items():
+                bounds[metric] = min(bound, bounds.get(metric, math.inf))
+    return tuple(Limit(OBJECTIVES[metric], bound) for metric, bound in bounds.items())
+
+
+def _tighter(asked: Limit, limit: Limit) -> bool:
+    same = (asked.objective.name, asked.side) == (limit.objective.name, limit.side)
+    return same and not asked.holds(limit.bound)
 
 
 def end_rows(space: SearchSpace) -> IntArray:
@@ -56,9 +79,9 @@ def probe_rows(space: SearchSpace, seed: int) -> IntArray:
 
 def closed_form(costs: Costs, batch: int) -> dict[str, FloatArray]:
     """The metrics that are counted rather than measured or learned, as columns by name."""
-    return dict(
-        zip(COUNTED, (costs.peak_memory_mb(batch), costs.params_B, costs.macs_B), strict=True)
-    )
+    counted = (costs.peak_memory_mb(batch), costs.params_B, costs.macs_B)
+    own = costs.columns if isinstance(costs, DescribedCosts) else {}
+    return dict(zip(COUNTED, counted, strict=True)) | own
 
 
 def check_reachable(

@@ -108,7 +108,8 @@ class SupernetProblem:
             **closed_form(costs, self.profile.batch),
             **{name: latency_ms_B * factor for name, factor in self._factors.items()},
         }
-        return columns | {o.name: o.derive(columns) for o in OBJECTIVES if o.derive is not None}
+        known = columns | {"batch": self.profile.batch}
+        return columns | {o.name: o.derive(known) for o in OBJECTIVES if o.derive is not None}
 
     def key(self, architecture: Architecture, metric: str) -> EvaluationKey:
         """Where the store keeps a paid metric; a proxy is kept apart from any weights."""

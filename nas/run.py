@@ -19,8 +19,10 @@ from nas.config import (
 )
 from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
+from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.limits import check_reachable, closed_form, limits_of
+from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
 from nas.runtimes.base import RUNTIMES, FloatArray
 from nas.starting import known_good
@@ -92,8 +94,12 @@ class Run:
 
     @cached_property
     def costs(self) -> SpaceCosts:
-        """Prices of candidates."""
-        return SpaceCosts(self.space, self.num_classes)
+        """Prices of candidates; on a described device its latency is one of them."""
+        device = as_described(self.profile) if len(self.profiles) == 1 else None
+        if device is None:
+            return SpaceCosts(self.space, self.num_classes)
+        setting = device.setting(self.profile)
+        return DescribedSpaceCosts(self.space, self.num_classes, setting)
 
     @property
     def profiles(self) -> tuple[HardwareProfile, ...]:
@@ -122,6 +128,8 @@ class Run:
         for profile in self.profiles:
             one = copy.copy(self)
             one._only = profile
+            if as_described(profile) is not None:
+                del one.costs  # the copy's: it has its own
             one.folder = RunFolder(self.folder.path, profile.name)
             one.offered = one._offered()
             one.earlier = tuple(before.folder for before in made)

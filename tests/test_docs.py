@@ -32,7 +32,7 @@ LISTED = {
     "position": "local5",
     "hardware": "gpu",
     "runtime": "torch_bf16",
-    "objective": "energy_mj",
+    "objective": "carbon_ug",
     "proxy": "weight_norm",
     "sampler": "climbing",
 }

@@ -26,9 +26,12 @@ class Objective:
             ``expensive`` (both come from an evaluator; free ones are checked before).
         worst: what a candidate is booked with that is not paid for because it breaks a limit.
         derive: for a free metric that is made of others: their values by name to its own. Given
-            numbers for one network and columns ``(B,)`` for a batch of candidates.
+            numbers for one network and columns ``(B,)`` for a batch of candidates. The profile's
+            ``batch`` stands among them.
         intervals: whether predictions of it come with quantiles, so that a limit may ask for a
             confidence.
+        kind: what a derived value is called: ``counted``, or ``estimated`` where the formula only
+            tells its size.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Objective:
     worst: float = math.nan
     derive: Callable[[Mapping[str, Any]], Any] | None = None
     intervals: bool = False
+    kind: Literal["counted", "estimated"] = "counted"
 
     def __post_init__(self) -> None:
         if math.isnan(self.worst):

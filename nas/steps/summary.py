@@ -82,13 +82,13 @@ def _front_table(front: Front, chosen: str, display: Display) -> None:
     rows = []
     for member in shown:
         accuracy, latency = member.metrics["accuracy"], member.metrics["latency_ms"]
-        predicted = (latency.predicted or {}).get("value", float("nan"))
+        predicted = (latency.predicted or {}).get("value")
         rows.append(
             (
                 f"{'→' if member.digest == chosen else ' '} {member.digest}",
                 f"{accuracy.value:.3f}{'≈' if member.tied else ' '}",
                 f"{latency.value:.3f}",
-                f"{predicted:.3f}",
+                latency.kind if predicted is None else f"{predicted:.3f}",
                 f"{member.value('peak_memory_mb'):.3f}",
                 f"{member.value('macs') / 1e6:.2f}",
             )
@@ -109,7 +109,7 @@ def _model(best: Mapping[str, Any], target: Path, display: Display) -> None:
         f"on {test['n']} images, val {metrics['val_accuracy']['value']:.4f}"
     )
     display.line(
-        f"{latency['value']:.3f} ms measured ({best['profile']['runtime']}), "
+        f"{latency['value']:.3f} ms {latency['kind']} ({best['profile']['runtime']}), "
         f"{metrics['peak_memory_mb']['value']:.3f} MB peak, "
         f"{metrics['params']['value'] / 1e3:.1f} k parameters, "
         f"{metrics['macs']['value'] / 1e6:.2f} MMACs"

@@ -14,6 +14,7 @@ from nas.choosing import choose
 from nas.display import Display
 from nas.evaluator import hits
 from nas.front import Front, Layer, Member, Metric
+from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.limits import limits_of
 from nas.measurement.file import MeasurementFile
@@ -25,14 +26,17 @@ from nas.objectives import OBJECTIVES, describe_limits
 from nas.pareto import non_dominated
 from nas.predictors.predictor import LatencyPredictor, Prediction
 from nas.proxies import PROXIES
+from nas.roofline.columns import DescribedCosts
 from nas.run import Run
 from nas.runtimes.base import FloatArray
+from nas.steps.estimated import estimated_metrics
 from nas.steps.profiling import load_predictor
 from nas.study import FinishedTrial, StudyResult
 from nas.tasks.statistics import tied, wilson_interval
 from nas.version import code_version
 from search_spaces.architecture import Architecture
 from search_spaces.workload import COUNTING_RULE
+from supernet.costs import Costs
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
 from supernet.training.checkpoint import weights_hash
@@ -53,21 +57,22 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
             return front
     profile = run.profile
     models = {t.digest: extract(supernet, t.architecture).eval() for t in result.front}
-    measured = _measure(run, profile, result.front, models, display)
+    described = as_described(profile) is not None  # then there is nothing to measure on
+    measured = {} if described else _measure(run, profile, result.front, models, display)
     predictor = load_predictor(run, profile)
     correct = _correct(run, models)
     comparable = {digest: predictor.comparable_ms(row) for digest, row in measured.items()}
     members = [
         _member(run, profile, trial, models[trial.digest], measured, predictor, correct)
         for trial in result.front
-        if trial.digest in measured
+        if described or trial.digest in measured
     ]
     members = _marked(run, members, correct)
     standing = [member for member in members if not member.dominated]
     limits = limits_of(run.config)
     objectives = [OBJECTIVES[name] for name in run.config.search.objectives]
     rule, winner = choose(limits, objectives, standing)
-    found, true = _latencies(members, comparable)
+    error = {} if described else agreement(*_latencies(members, comparable)).to_dict()
     front = Front(
         run=run.folder.title,
         created=_now(),
@@ -88,7 +93,7 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
         members=tuple(sorted(members, key=lambda m: -m.value("accuracy"))),
         winner=winner.digest,
         winner_rule=rule,
-        front_error=agreement(found, true).to_dict(),
+        front_error=error,
         counting_rule=COUNTING_RULE,
     )
     front.save(run.folder.front)
@@ -141,25 +146,34 @@ def _member(
 ) -> Member:
     architecture = trial.architecture
     costs = run.costs(run.genes([architecture]))
-    memory = measure_peak_memory(model, run.example(profile))
+    if isinstance(costs, DescribedCosts):
+        on_device = estimated_metrics(costs, profile)
+    else:
+        latency = _latency(measured[trial.digest], predictor.predict(costs.features_BF))
+        on_device = {"latency_ms": latency, "peak_memory_mb": _memory(run, profile, model, costs)}
     metrics = {
         "accuracy": accuracy_metric(correct[trial.digest], "val", run),
-        "latency_ms": _latency(measured[trial.digest], predictor.predict(costs.features_BF)),
-        "peak_memory_mb": Metric(
-            value=memory.peak_memory_mb,
-            kind="measured",
-            predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
-            source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
-        ),
+        **on_device,
         **counted(architecture, run.num_classes),
     }
     return Member(
         architecture=architecture,
         trial=trial.number,
-        metrics={**metrics, **_derived(metrics), **_scored(trial)},
+        metrics={**metrics, **_derived(metrics, profile.batch), **_scored(trial)},
         layers=trace(architecture, run.num_classes),
         tied=False,
         dominated=False,
+    )
+
+
+def _memory(run: Run, profile: HardwareProfile, model: VisionTransformer, costs: Costs) -> Metric:
+    """Measured peak memory beside the closed form."""
+    memory = measure_peak_memory(model, run.example(profile))
+    return Metric(
+        value=memory.peak_memory_mb,
+        kind="measured",
+        predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
+        source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
     )
 
 
@@ -180,13 +194,14 @@ def _latency(row: Measurement, guess: Prediction) -> Metric:
     )
 
 
-def _derived(metrics: dict[str, Metric]) -> dict[str, Metric]:
+def _derived(metrics: dict[str, Metric], batch: int) -> dict[str, Metric]:
     """Metrics that are made of others."""
     known = {name: metric.value for name, metric in metrics.items()}
+    given = {**known, "batch": batch}
     return {
-        o.name: Metric(value=float(o.derive(known)), kind="counted", source={"of": sorted(known)})
+        o.name: Metric(value=float(o.derive(given)), kind=o.kind, source={"of": sorted(known)})
         for o in OBJECTIVES
-        if o.derive is not None
+        if o.derive is not None and o.name not in metrics
     }
 
 

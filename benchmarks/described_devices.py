@@ -1,0 +1,231 @@
+"""Described devices against published inference tables: Kendall tau, and MAPE after one scale.
+
+Nothing of the estimates is fitted to these tables. Each row states model, batch and the published
+figure; sources stand beside the tables. ``python benchmarks/described_devices.py``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from nas.hardware import estimate
+from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+
+SIZES = {  # width, depth, heads, hidden: ViT (Dosovitskiy et al., 2021, table 1), DeiT, table 1
+    "Ti": (192, 12, 3, 768),
+    "S": (384, 12, 6, 1536),
+    "B": (768, 12, 12, 3072),
+    "L": (1024, 24, 16, 4096),
+    "H": (1280, 32, 16, 5120),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published table.
+
+    Attributes:
+        name, source: what it is.
+        device, precision, compiled, fused: how it was taken.
+        rows: (model, batch, published images a second).
+    """
+
+    name: str
+    source: str
+    device: str
+    precision: str
+    compiled: bool
+    fused: bool
+    rows: tuple[tuple[str, int, float], ...]
+
+
+def vit(name: str) -> Architecture:
+    """``B/16@384`` as an architecture."""
+    size, rest = name.split("/")
+    patch, image = (int(part) for part in rest.split("@"))
+    width, depth, heads, hidden = SIZES[size]
+    block = Block(
+        attention=OpSetting("softmax"), heads=heads, head_dim=width // heads, mlp_hidden=hidden
+    )
+    return Architecture(
+        image_size=(image, image),
+        channels=3,
+        patch_size=patch,
+        stages=(Stage(width=width, blocks=(block,) * depth),),
+        position=OpSetting("table"),
+        special_tokens=1,
+        pooling="class",
+    )
+
+
+def _ms(rows: Sequence[tuple[str, int, float]]) -> tuple[tuple[str, int, float], ...]:
+    """Rows whose figure is milliseconds a batch."""
+    return tuple((model, batch, batch / ms * 1e3) for model, batch, ms in rows)
+
+
+FT = "NVIDIA/FasterTransformer, docs/vit_guide.md"
+HF = "huggingface/transformers, docs/source/en/perf_torch_compile.md (torch 2.0.1)"
+BATCHES = (1, 8, 16, 32)
+
+
+def _by_batch(model: str, *ms: float) -> tuple[tuple[str, int, float], ...]:
+    return _ms([(model, batch, t) for batch, t in zip(BATCHES, ms, strict=True)])
+
+
+def _hf(name: str, device: str, compiled: bool, *ms: float) -> Table:
+    rows = _ms([("B/16@224", batch, t) for batch, t in zip((1, 4, 16), ms, strict=True)])
+    return Table(f"{name} ViT-B by batch", HF, device, "fp32", compiled, False, rows)
+
+
+TABLES = (
+    Table(
+        "V100 fp32",
+        "facebookresearch/ToMe, README (off the shelf, SWAG and MAE models; batch not stated)",
+        "v100",
+        "fp32",
+        False,
+        False,
+        (
+            ("S/16@224", 128, 953),
+            ("B/16@224", 128, 309),
+            ("L/16@224", 128, 93),
+            ("L/16@384", 64, 28),
+            ("B/16@384", 64, 85.7),
+            ("L/16@512", 32, 12.8),
+            ("H/14@518", 16, 4.7),
+            ("H/14@224", 64, 35),
+        ),
+    ),
+    Table(
+        "V100 mixed precision",
+        "facebookresearch/deit, README_revenge.md (DeiT III; taken to be a V100 at batch 256)",
+        "v100",
+        "amp",
+        False,
+        False,
+        (
+            ("S/16@224", 256, 1891),
+            ("S/16@384", 256, 424),
+            ("B/16@224", 256, 831),
+            ("B/16@384", 256, 190),
+            ("L/16@224", 256, 277),
+            ("L/16@384", 256, 67),
+            ("H/14@224", 256, 112),
+        ),
+    ),
+    Table(
+        "A100 torch fp32",
+        FT,
+        "a100",
+        "fp32",
+        False,
+        False,
+        _by_batch("B/16@384", 12.38, 74.31, 147.48, 290.7),
+    ),
+    Table(
+        "A100 torch fp16",
+        FT,
+        "a100",
+        "fp16",
+        False,
+        False,
+        _by_batch("B/16@384", 9.58, 30.41, 60.39, 121.17),
+    ),
+    Table(
+        "A100 FasterTransformer fp16",
+        FT,
+        "a100",
+        "fp16",
+        True,
+        False,
+        (
+            *_by_batch("B/16@384", 2.24, 11.14, 21.50, 43.81),
+            *_by_batch("B/16@224", 1.53, 3.03, 5.30, 10.04),
+            *_by_batch("L/16@384", 5.36, 30.95, 60.99, 124.85),
+            *_by_batch("L/16@224", 2.97, 8.09, 15.03, 29.66),
+        ),
+    ),
+    Table(
+        "T4 FasterTransformer fp16",
+        FT,
+        "t4",
+        "fp16",
+        True,
+        False,
+        (
+            *_by_batch("B/16@384", 8.53, 61.07, 123.55, 253.20),
+            *_by_batch("B/16@224", 3.43, 14.46, 28.77, 57.22),
+            *_by_batch("L/16@384", 23.45, 177.54, 358.70, 748.81),
+            *_by_batch("L/16@224", 9.69, 47.55, 90.30, 171.89),
+        ),
+    ),
+    Table(
+        "T4 torch fp16",
+        FT,
+        "t4",
+        "fp16",
+        False,
+        False,
+        _by_batch("B/16@384", 18.48, 161.72, 330.52, 684.27),
+    ),
+    _hf("A100 eager", "a100", False, 9.325, 14.832, 40.944),
+    _hf("A100 compiled", "a100", True, 7.584, 14.499, 40.010),
+    _hf("V100 eager", "v100", False, 10.495, 15.181, 52.209),
+    _hf("V100 compiled", "v100", True, 6.00, 14.501, 51.633),
+    _hf("T4 eager", "t4", False, 16.520, 43.653, 163.914),
+    _hf("T4 compiled", "t4", True, 15.786, 43.626, 160.907),
+)
+
+
+def estimated(table: Table) -> list[float]:
+    """Images a second of the table's rows, estimated."""
+    return [
+        estimate(
+            vit(model),
+            table.device,
+            batch=batch,
+            precision=table.precision,
+            compiled=table.compiled,
+            fused_attention=table.fused,
+        ).throughput
+        for model, batch, _ in table.rows
+    ]
+
+
+def macs_only(table: Table) -> list[float]:
+    """What MACs alone would say: the usual proxy, for comparison."""
+    from supernet.workload import workload
+
+    return [1e12 / workload(vit(model), 1000).macs for model, _, _ in table.rows]
+
+
+def agreement(found: Sequence[float], true: Sequence[float]) -> tuple[float, float, float]:
+    """(tau, MAPE after the best single scale, that scale) of throughputs."""
+    ratio = np.sort(np.array(true) / np.array(found))
+    errors = [np.mean(np.abs(np.array(found) * r / np.array(true) - 1)) for r in ratio]
+    best = int(np.argmin(errors))  # the error is piecewise linear in the scale
+    return float(kendalltau(found, true).statistic), float(errors[best]), float(ratio[best])
+
+
+def main() -> None:
+    """Print one line a table, then the rows."""
+    columns = f"{'table':<30} {'n':>3} {'tau':>6} {'MAPE':>6} {'scale':>6}   MACs: tau   MAPE"
+    print(columns)
+    methods: tuple[Callable[[Table], list[float]], ...] = (estimated, macs_only)
+    for table in TABLES:
+        true = [figure for _, _, figure in table.rows]
+        (tau, mape, scale), (tau_m, mape_m, _) = (agreement(m(table), true) for m in methods)
+        line = f"{table.name:<30} {len(true):>3} {tau:>6.3f} {mape:>6.1%} {scale:>6.2f}"
+        print(f"{line} {tau_m:>11.3f} {mape_m:>6.1%}")
+    for table in TABLES:
+        print(f"\n{table.name} ({table.source})")
+        for (model, batch, true), found in zip(table.rows, estimated(table), strict=True):
+            print(f"  {model:<10} batch {batch:>3} {true:>9.1f} published {found:>9.1f} estimated")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""GeForce RTX 3090, as its maker describes it."""
+
+from __future__ import annotations
+
+from nas.hardware.described import DescribedDevice
+from nas.hardware.device import DEVICES
+from nas.roofline.spec import Spec
+
+
+@DEVICES.register
+class Rtx3090(DescribedDevice):
+    """Figures from the spec sheet; what it says nothing of is stated beside."""
+
+    name = "rtx3090"
+    summary = "GeForce RTX 3090, from its spec sheet: estimated"
+    precision = "amp"
+
+    # Consumer boards sum fp16 products in fp32 at half the rate that is advertised (fp16 sums).
+    # GDDR6X: 7.25 pJ a bit (Micron, GDDR6X product brief).
+    # Host time, idle power and shares of the peak are typical ones, not the maker's.
+    spec = Spec(
+        kind="gpu",
+        model="GeForce RTX 3090",
+        source="NVIDIA, Ampere GA102 architecture white paper, v2.1, appendix A",
+        tflops={"fp32": 35.6, "tf32": 35.6, "fp16": 71.2, "bf16": 71.2, "int8": 284.7},
+        vector_tflops=35.6,
+        units=82,
+        bandwidth_gb_s=936.0,
+        cache_mb=6.0,
+        cache_gb_s=3000.0,
+        memory_mb=24000.0,
+        power_w=350.0,
+        static_w=40.0,
+        pj_per_byte=58.0,
+        eager_us=20.0,
+        compiled_us=8.0,
+        sustained=0.9,
+        attention=0.6,
+    )

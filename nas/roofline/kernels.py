@@ -1,0 +1,220 @@
+"""Time of one kernel: the larger of computing and moving, by the roofline model.
+
+Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
+architectures", CACM 52(4), 2009: a kernel is bound by peak arithmetic or by bandwidth. To that come
+what sizes cost (blocks at the edges, units without a block: NVIDIA, "Matrix multiplication
+background", tile and wave quantisation) and the launch. Every function takes ints or columns (B,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nas.roofline.spec import BYTES, Spec
+from search_spaces.workload import Count, Kernel, ceil_div
+
+PRODUCTS = ("linear", "attention", "matmul", "conv")
+RAMP_US = {"gpu": 2.0, "cpu": 0.5, "mcu": 0.0}
+"""Until all units are busy and all are done again, microseconds."""
+
+FLOPS = {"gelu": 30, "softmax": 24, "norm": 8}
+"""Operations an element moved where they are many; an exponential is worth about ten."""
+ALIGNED_BYTES = 16
+MISALIGNED = 1.5
+"""What a product costs more whose rows do not start at multiples of 16 bytes (tensor cores)."""
+
+MISALIGNED_MAPS = 4.0
+"""Likewise, of batched products over maps of logits: with 197 keys no row but the first is."""
+
+SHALLOW, SHALLOW_DEPTH = 0.2, 32
+"""Depth-wise convolutions (fewer inputs to an output) leave matrix units unused, and reach this
+share of the vector peak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How a network is run on a device.
+
+    Attributes:
+        spec: the device.
+        precision: one of ``spec.precisions``.
+        batch: images of one pass.
+        compiled: neighbouring element-wise work is fused into one kernel.
+        fused_attention: no map of logits goes through memory.
+        threads: cores that work; None: all. Of no effect on a GPU.
+        schedule: order of buffers on a microcontroller, which its SRAM depends on.
+    """
+
+    spec: Spec
+    precision: str
+    batch: int = 1
+    compiled: bool = False
+    fused_attention: bool = True
+    threads: int | None = None
+    schedule: str = "overwrite"
+
+    @property
+    def units(self) -> int:
+        """Units that share the work."""
+        spec = self.spec
+        if self.threads is None or spec.kind == "gpu":
+            return spec.units
+        return min(self.threads, spec.units)
+
+    @property
+    def share(self) -> float:
+        """Of the device's units, those that work."""
+        return self.units / self.spec.units
+
+    @property
+    def launch_s(self) -> float:
+        """Host time of one kernel, s."""
+        spec = self.spec
+        return (spec.compiled_us if self.compiled else spec.eager_us) * 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """What one kernel costs, in seconds; ints' or columns' floats.
+
+    Attributes:
+        compute_s: arithmetic at what the sizes allow.
+        memory_s: traffic at the bandwidth of the level it stays in.
+        launches: how often the host is needed.
+        macs, bytes: of the whole batch.
+    """
+
+    compute_s: Any
+    memory_s: Any
+    launches: Any
+    macs: Any
+    bytes: Any
+
+    @property
+    def busy_s(self) -> Any:
+        """The roofline: the larger of both."""
+        return np.maximum(self.compute_s, self.memory_s)
+
+
+def price(kernel: Kernel, setting: Setting) -> KernelTime:
+    """What a kernel costs for a batch.
+
+    Args:
+        kernel: for one image, as workloads list them.
+        setting: how it is run.
+    """
+    runs = np.minimum(kernel.moved + kernel.macs, 1)  # absent kernels cost nothing
+    moved_bytes = traffic(kernel, setting)
+    ramp_s = RAMP_US[setting.spec.kind] * 1e-6
+    launches = runs * _launches(kernel, setting)
+    compute_s = _compute_s(kernel, setting) + ramp_s * launches
+    memory_s = _memory_s(moved_bytes, setting) + ramp_s * launches
+    return KernelTime(compute_s, memory_s, launches, kernel.macs * setting.batch, moved_bytes)
+
+
+def traffic(kernel: Kernel, setting: Setting) -> Any:
+    """Bytes read and written by a kernel for a batch.
+
+    In ``amp`` the residual stream and norms are fp32 and products half: a sum reads 4 + 2 and
+    writes 4 bytes, a norm reads and writes 4 and is then copied to half. Weights are copied to half
+    in every pass. Compiled, a norm is computed by the kernel that makes its input, and written
+    once. (torch.amp's list of ops; TorchInductor fuses point-wise work and reductions.)
+    """
+    batch, precision = setting.batch, setting.precision
+    moved, amp = kernel.moved * batch, precision == "amp"
+    size: float = BYTES[precision]
+    if kernel.op == "norm":
+        if setting.compiled:
+            return moved / 2 * size
+        return moved * (7 if amp else size)
+    if kernel.op == "add":
+        return moved * (10 / 3 if amp else size)
+    made = moved * size + kernel.weights * (6 + size if amp else size)
+    if kernel.op == "attention" and not setting.fused_attention:
+        accesses = 16 if amp else 4 * size  # written, softmax read and written, read
+        made = made + kernel.repeat * kernel.m * kernel.n * batch * accesses
+    return made
+
+
+def misaligned(kernel: Kernel, setting: Setting) -> Any:
+    """Whether a product's rows miss the alignment that matrix units want."""
+    size = BYTES[setting.precision]
+    unfused = kernel.op == "attention" and not setting.fused_attention
+    products = kernel.op in ("linear", "matmul") or unfused
+    if not setting.spec.matrix_units(setting.precision) or size > 2 or not products:
+        return kernel.m * 0
+    step = ALIGNED_BYTES // size
+    return np.minimum(kernel.n % step + kernel.k % step, 1)
+
+
+def _launches(kernel: Kernel, setting: Setting) -> float:
+    if setting.compiled:
+        return 0.0 if kernel.op == "norm" else 1.0
+    copies = setting.precision == "amp" and kernel.op in ("norm", "linear", "conv")
+    parts = 4.0 if kernel.op == "attention" and not setting.fused_attention else 1.0
+    return parts + copies
+
+
+def _compute_s(kernel: Kernel, setting: Setting) -> Any:
+    spec = setting.spec
+    if kernel.op not in PRODUCTS:
+        per_element = FLOPS.get(kernel.op, 1)
+        return kernel.moved * setting.batch * per_element / _vector(setting)
+    if kernel.op == "attention":
+        return _attention_s(kernel, setting)
+    per_unit = spec.reached_tflops(setting.precision) * 1e12 / spec.units
+    rows, repeat = kernel.m, kernel.repeat
+    if kernel.op == "matmul":  # each image has its own matrices; else rows of all are one product
+        repeat = repeat * setting.batch
+    else:
+        rows = rows * setting.batch
+    dense = _product_s(rows, kernel.n, kernel.k, repeat, setting, per_unit)
+    dense = dense * (1 + (MISALIGNED - 1) * misaligned(kernel, setting))
+    if kernel.op != "conv":
+        return dense
+    shallow = kernel.macs * setting.batch * 2 / (_vector(setting) * SHALLOW)
+    return np.where(np.asarray(kernel.k) < SHALLOW_DEPTH, shallow, dense)
+
+
+def _product_s(
+    m: Count, n: Count, k: Count, repeat: Count, setting: Setting, per_unit: float
+) -> Any:
+    """``repeat`` products (m, k) @ (k, n), cut as suits the sizes best."""
+    best: Any = np.inf
+    depth = ceil_div(k, 8) * 8 + (64 if setting.spec.kind == "gpu" else 8)  # fill and drain
+    for tile in setting.spec.tiles(setting.precision):
+        blocks = ceil_div(m, tile.rows) * ceil_div(n, tile.columns) * repeat
+        waves = ceil_div(blocks, setting.units)
+        flops = 2.0 * tile.rows * tile.columns * depth
+        best = np.minimum(best, waves * flops / (per_unit * tile.share))
+    return best
+
+
+def _attention_s(kernel: Kernel, setting: Setting) -> Any:
+    """Both products block by block; keys and queries are padded to whole blocks."""
+    spec = setting.spec
+    block = 64 if spec.kind == "gpu" else 32 if spec.kind == "cpu" else 1
+    queries, keys = (ceil_div(size, block) * block for size in (kernel.m, kernel.n))
+    width = ceil_div(kernel.k, 8) * 8
+    groups = kernel.repeat * setting.batch * ceil_div(kernel.m, block)
+    even = ceil_div(groups, setting.units) * setting.units / np.maximum(groups, 1)
+    flops = 4.0 * kernel.repeat * setting.batch * queries * keys * width
+    share = spec.attention if setting.fused_attention else spec.sustained / 2
+    rate = spec.peak_tflops(setting.precision) * 1e12 * share * setting.share
+    return flops * even / rate * (1 + (MISALIGNED_MAPS - 1) * misaligned(kernel, setting))
+
+
+def _vector(setting: Setting) -> float:
+    """Operations a second outside matrix units; half of the peak is loads and stores."""
+    return setting.spec.vector_tflops * 1e12 * 0.5 * setting.share
+
+
+def _memory_s(moved_bytes: Any, setting: Setting) -> Any:
+    """Traffic that fits into half the cache stays there, the rest goes to memory."""
+    spec = setting.spec
+    fits = np.minimum(1.0, spec.cache_mb * 0.5e6 / np.maximum(moved_bytes, 1.0))
+    cache = spec.cache_gb_s * 1e9 * (setting.share if spec.kind == "cpu" else 1.0)
+    return moved_bytes * (fits / cache + (1 - fits) / (spec.bandwidth_gb_s * 0.85e9))
