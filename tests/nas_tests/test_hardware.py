@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.hardware.device import DEVICES, check_profile
+from nas.hardware.device import DEVICES, check_profile, check_settings
 from nas.hardware.machine import this_machine
 from nas.hardware.profile import HardwareConfig, HardwareProfile
 from search_spaces.errors import UserError
@@ -77,6 +77,7 @@ def test_a_misspelt_or_missing_field_is_named() -> None:
         ({"device": "cpux"}, "did you mean 'cpu'"),
         ({"runtime": "onnxrutime"}, "did you mean 'onnxruntime'"),
         ({"precision": "int8_statc"}, r"precision='int8_statc': .* did you mean 'int8_static'\?"),
+        ({"runtime": "cuda_eager"}, "device='cpu': allowed is cuda with cuda_eager"),
         ({"precision": "fp8"}, r"allowed is fp32 or int8 or int8_static with onnxruntime"),
     ],
 )
@@ -88,8 +89,12 @@ def test_a_profile_nobody_can_measure_is_refused(change: dict[str, object], mess
 def test_every_device_has_a_usable_default() -> None:
     for device in DEVICES:
         assert device.summary
+        default = device.default()
+        if device.name == "command":  # the one thing that nobody else can know
+            default.command = "ssh pi bench {model} {runs}"
+        check_settings(device.name, default)
         if device.unavailable() is None:
-            check_profile(HardwareProfile.of(device.name, device.default(), (16, 16), 1))
+            check_profile(HardwareProfile.of(device.name, default, (16, 16), 1))
 
 
 def test_the_machine_is_described() -> None:
@@ -124,6 +129,8 @@ def test_a_device_in_a_plug_in_folder_is_found(tmp_path: Path) -> None:
         "class Toaster(Cpu):\n"
         "    name = 'toaster'\n"
     )
-    code = "from nas.hardware.device import DEVICES; assert {'cpu', 'toaster'} <= {*DEVICES.names()}"
+    code = (
+        "from nas.hardware.device import DEVICES; assert {'cpu', 'toaster'} <= {*DEVICES.names()}"
+    )
     environment = {"FORMFINDER_PLUGINS": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

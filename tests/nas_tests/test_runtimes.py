@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nas.hardware.profile import HardwareConfig, HardwareProfile
 from nas.runtimes.base import RUNTIMES, UnsupportedModelError, clock_for, time_runs
+from nas.runtimes.roofline import Described
 from nas.runtimes.torch_eager import torch_threads
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,10 @@ def slow_where_compiled(name: str) -> Any:
     return pytest.param(name, marks=[pytest.mark.slow] if name in COMPILING else [])
 
 
-@pytest.fixture(params=[slow_where_compiled(name) for name in RUNTIMES.names()])
+RUNNING = [name for name in RUNTIMES.names() if not isinstance(RUNTIMES[name], Described)]
+
+
+@pytest.fixture(params=[slow_where_compiled(name) for name in RUNNING])
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     reason = RUNTIMES[name].unavailable()
