@@ -72,6 +72,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 def test_runs_give_the_module_s_logits_in_eval_mode(runtime: str) -> None:
     """In every precision; where numbers are coarse, the class that wins stays the same."""
+    torch.manual_seed(0)
     model, images = TinyNet(), torch.randn(2, 1, 8, 8)
     model.head.weight.data *= 5  # a decided net: its best logit stands apart
     with torch.inference_mode():
@@ -81,7 +82,8 @@ def test_runs_give_the_module_s_logits_in_eval_mode(runtime: str) -> None:
         with RUNTIMES[runtime].prepare(model, images, wanted) as prepared:
             prepared.run()
             found = prepared.output()
-        np.testing.assert_allclose(found, expected, atol=ATOL[precision])
+        allowed = ATOL[precision] * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, atol=allowed)
         np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
 
 
