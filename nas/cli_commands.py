@@ -100,12 +100,19 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             name="export",
-            summary="write best.json, weights, ONNX and the report of a run",
-            usage="[RUN] [key=value ...]",
+            summary="the winner, or --all-front, in every format, checked and timed",
+            usage="[RUN] [--all-front] [export.formats=[NAME,...]] [key=value ...]",
             target="nas.pipeline:export",
-            details="Evaluates the exported model once on the test images.",
-            examples=("formfinder export runs/digits-cpu-s0 finetune.epochs=10",),
-            sections=("finetune", "report", "device", *_PLACE),
+            details="Writes best.json and the report, and into exports/ a readable model.py, ONNX\n"
+            "in fp32 and int8, a torch.export program, the Hugging Face layout and a model\n"
+            "card; other members go to picks/DIGEST/. Each model is evaluated once on the\n"
+            "test images. `formfinder list format` shows the formats.",
+            examples=(
+                "formfinder export runs/digits-cpu-s0",
+                "formfinder export runs/digits-cpu-s0 --all-front export.formats=[onnx,torch]",
+                "formfinder export runs/digits-cpu-s0 finetune.epochs=10",
+            ),
+            sections=("export", "finetune", "report", "device", *_PLACE),
         ),
         Command(
             name="pick",
@@ -142,6 +149,19 @@ COMMANDS: dict[str, Command] = {
                 "formfinder proxies runs/digits-cpu-s0 proxies.n=100 proxies.names=[naswot,dss]",
             ),
             sections=("proxies", "progress"),
+        ),
+        Command(
+            name="dashboard",
+            summary="fronts of finished and running searches in a browser",
+            usage="[RUN ...] [--host ADDRESS] [--port NUMBER]",
+            target="nas.dashboard.command:dashboard",
+            details="Reads run folders only, those in runs/ where none is named, and follows\n"
+            "searches that go on. Serves 127.0.0.1; --host opens it to others, unprotected.",
+            examples=(
+                "formfinder dashboard",
+                "formfinder dashboard runs/digits-cpu-s0 runs/digits-cpu-s1",
+                "formfinder dashboard runs --port 8060",
+            ),
         ),
         Command(
             name="list",

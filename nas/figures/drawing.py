@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from search_spaces.architecture import Architecture, Block, OpSetting, Stage
 
 MAX_BLOCKS = 200
+MAX_HEADS = 64
+"""More are drawn as one column."""
 _ATTENTION_AT, _MLP_AT = -0.21, 0.21
 _ATTENTION_WIDTH, _MLP_WIDTH = 0.34, 0.22
 
@@ -121,6 +123,8 @@ def _attentions(blocks: _Blocks, layers: Sequence[Layer]) -> list[go.Bar]:
             if block.attention.op != op or op == "none":
                 continue
             segments, size = max(block.heads, 1), block.head_dim or stage.width
+            if segments > MAX_HEADS:
+                segments, size = 1, segments * size
             for head in range(segments):
                 bars["x"].append(index + _ATTENTION_AT)
                 bars["y"].append(size)

@@ -15,6 +15,8 @@ from nas.figures.style import empty, legend_below, styled
 from nas.figures.text import plain
 
 MAX_TRIALS = 3000
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""A line style a run beside its colour."""
 
 
 def front_figure(
@@ -23,7 +25,7 @@ def front_figure(
     y: Axis,
     *,
     colour: Axis | None = None,
-    limits: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     baselines: Sequence[Mapping[str, Any]] = (),
     show_predicted: bool = True,
     webgl: bool = False,
@@ -37,7 +39,8 @@ def front_figure(
         series: the runs.
         x, y: the metrics.
         colour: a third metric, for a single run; several runs are told apart by colour.
-        limits: hard limits by metric, as ``Front.limits``; those of ``x`` and ``y`` are drawn.
+        limits: hard limits by metric, as ``Front.limits``, or those of several runs; those of
+            ``x`` and ``y`` are drawn.
         baselines: ``{"name": …, metric: number or {"value": number}}`` each.
         show_predicted: whether to draw what the search believed too.
         webgl: draw trials on the graphics card: all of them, but not in print.
@@ -51,7 +54,8 @@ def front_figure(
         figure.add_traces(traces.of_trials(one, x, y, None if webgl else MAX_TRIALS, alone, tint))
         if show_predicted:
             figure.add_traces(traces.of_predictions(members, x, y, alone, tint))
-        figure.add_traces(traces.of_staircase(members, x, y, alone, one.name, tint))
+        dash = DASHES[number % len(DASHES)]
+        figure.add_traces(traces.of_staircase(members, x, y, alone, one.name, tint, dash))
         shade = colour if alone else None
         figure.add_traces(traces.of_members(members, x, y, shade, one.name, alone, tint))
         figure.add_traces(traces.of_winner(members, x, y, one))
@@ -60,7 +64,8 @@ def front_figure(
     if not figure.data:
         return empty("no point has both values")
     _frame(figure, x, y, colour if alone else None, height)
-    _focus(figure, series, x, y, stars, limits or {})
+    stated = [limits] if isinstance(limits, Mapping) else limits or []
+    _focus(figure, series, x, y, stars, stated)
     return figure
 
 
@@ -115,7 +120,7 @@ def _focus(
     x: Axis,
     y: Axis,
     stars: Sequence[Point],
-    limits: Mapping[str, Any],
+    limits: Sequence[Mapping[str, Any]],
 ) -> None:
     """Look at the front: trials far below it would press it flat. Zooming out shows them."""
     members = [m for one in series for m in drawable(one.members, x, y)]
@@ -123,7 +128,7 @@ def _focus(
     for axis, place in ((x, "x"), (y, "y")):
         values = [v for m in members for v in _extent(m, axis)]
         values += [getattr(star, place) for star in stars]
-        values += [bound for _, bound in bounds_of(limits, axis)]
+        values += [bound for one in limits for _, bound in bounds_of(one, axis)]
         if not members or not values:
             continue
         low, high = axis.position(min(values)), axis.position(max(values))

@@ -11,6 +11,7 @@ from nas.figures.text import plain
 from nas.pareto import non_dominated
 
 if TYPE_CHECKING:
+    from nas.figures.cloud import TrialColumns
     from nas.front import Member, Metric
     from nas.study.trials import FinishedTrial
 
@@ -26,12 +27,14 @@ class FrontSeries:
         trials: the finished trials of its study.
         members: of its verified front.
         winner: digest of the exported member.
+        cloud: the trials as columns instead: thousands of them are drawn as fast as few.
     """
 
     name: str
     trials: Sequence[FinishedTrial] = ()
     members: Sequence[Member] = ()
     winner: str | None = None
+    cloud: TrialColumns | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from nas.figures.axes import Axis, bounds_of
+from nas.figures.cloud import cloud_traces
 from nas.figures.front_points import (
     FrontSeries,
     Point,
@@ -41,6 +42,8 @@ def of_trials(
     series: FrontSeries, x: Axis, y: Axis, most: int | None, alone: bool, tint: str
 ) -> list[Any]:
     """Every finished trial, faint; those that break a limit as crosses."""
+    if series.cloud is not None:
+        return cloud_traces(series.cloud, series.name, x, y, alone, tint)
     made = []
     for feasible, symbol, label in (
         (True, "circle", "trials (search estimate)"),
@@ -127,7 +130,13 @@ def of_predictions(
 
 
 def of_staircase(
-    members: Sequence[Member], x: Axis, y: Axis, alone: bool, name: str, tint: str
+    members: Sequence[Member],
+    x: Axis,
+    y: Axis,
+    alone: bool,
+    name: str,
+    tint: str,
+    dash: str = "solid",
 ) -> list[Any]:
     """What is reachable: nothing that was found lies beyond this line."""
     standing = [member for member in members if member.dominated is not True]
@@ -139,7 +148,12 @@ def of_staircase(
             x=[point.x for point in points],
             y=[point.y for point in points],
             mode="lines",
-            line={"shape": "hv", "width": 1.5, "color": FAINT if alone else tint},
+            line={
+                "shape": "hv",
+                "width": 1.5,
+                "color": FAINT if alone else tint,
+                "dash": dash,
+            },
             hoverinfo="skip",
             showlegend=False,
         )
@@ -226,7 +240,11 @@ def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) 
 
 
 def of_limits(
-    limits: Mapping[str, Any], x: Axis, y: Axis, x_span: Sequence[float], y_span: Sequence[float]
+    limits: Sequence[Mapping[str, Any]],
+    x: Axis,
+    y: Axis,
+    x_span: Sequence[float],
+    y_span: Sequence[float],
 ) -> list[Any]:
     """Hard limits as dashed lines across the view; spans are in the axes' coordinates."""
 
@@ -235,7 +253,9 @@ def of_limits(
 
     made = []
     for axis, other, span in ((x, y, y_span), (y, x, x_span)):
-        for sign, bound in bounds_of(limits, axis):
+        # Several runs often have the same limit, and a line is drawn once.
+        stated = dict.fromkeys(pair for one in limits for pair in bounds_of(one, axis))
+        for sign, bound in stated:
             across, along = ends(other, span), [bound, bound]
             made.append(
                 go.Scatter(

@@ -1,0 +1,153 @@
+"""The page's fixed parts; everything else is filled in by callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import dcc, html
+
+from nas.dashboard.panels.markup import GRAPH_CONFIG
+from nas.dashboard.view import View
+
+REFRESH_MS = 2000
+TAB_LABELS = {
+    "search": "Search",
+    "layers": "Layers",
+    "genes": "Genes",
+    "predictors": "Predictors",
+    "images": "Images",
+    "table": "Table",
+}
+FLAG_LABELS = {
+    "logx": "log x",
+    "logy": "log y",
+    "feasible": "feasible only",
+    "trials": "dominated and trials",
+    "stars": "baselines",
+}
+VALUE_LABELS = {"measured": "measured", "predicted": "predicted", "both": "predicted → measured"}
+
+
+def page() -> Any:
+    """The whole page, empty."""
+    view = View()
+    return html.Div(
+        [
+            dcc.Location(id="url", refresh=False),
+            dcc.Interval(id="tick", interval=REFRESH_MS),
+            dcc.Store(id="view"),
+            dcc.Store(id="selection"),
+            dcc.Store(id="version"),
+            dcc.Store(id="export-job"),
+            dcc.Store(id="image-job"),
+            dcc.Download(id="download"),
+            html.A("Skip to the trade-off", href="#front-card", className="skip"),
+            html.Header(
+                [
+                    html.H1("Formfinder"),
+                    html.Div(
+                        [
+                            html.Label("Runs", htmlFor="runs"),
+                            dcc.Dropdown(
+                                id="runs", multi=True, value=[], placeholder="all runs", options=[]
+                            ),
+                        ],
+                        className="runs",
+                    ),
+                ],
+                className="top",
+            ),
+            html.Div(id="status", className="status", role="status"),
+            html.Main(
+                [
+                    html.Div([_front_card(view), _architecture_card()], className="grid"),
+                    _tabs_card(view),
+                ]
+            ),
+        ],
+        id="page",
+    )
+
+
+def _labelled(label: str, control: Any, name: str = "") -> Any:
+    return html.Div([html.Label(label, htmlFor=name or None), control], className="control")
+
+
+def _choice(name: str, value: str, label: str) -> Any:
+    return _labelled(
+        label,
+        dcc.Dropdown(id=name, value=value, options=[value], clearable=False, searchable=False),
+        name,
+    )
+
+
+def _front_card(view: View) -> Any:
+    controls = [
+        _choice("y", view.y, "Up"),
+        _choice("x", view.x, "Right"),
+        _labelled(
+            "Values",
+            dcc.RadioItems(id="values", value=view.values, options=_options(VALUE_LABELS)),
+        ),
+        _labelled(
+            "Show",
+            dcc.Checklist(id="flags", value=list(view.flags), options=_options(FLAG_LABELS)),
+        ),
+    ]
+    return html.Section(
+        [
+            html.H2("Trade-off"),
+            html.Div(controls, className="controls"),
+            dcc.Graph(id="front", config=GRAPH_CONFIG, style={"height": "520px"}),
+        ],
+        id="front-card",
+        className="card",
+    )
+
+
+def _options(labels: dict[str, str]) -> list[dict[str, str]]:
+    return [{"label": label, "value": value} for value, label in labels.items()]
+
+
+def _architecture_card() -> Any:
+    buttons = [
+        html.Button("Architecture JSON", id="json", disabled=True),
+        html.Button("Exported model", id="export", disabled=True),
+        html.Button("Pin", id="pin", disabled=True, title="compare others with this one"),
+        html.Button("Unpin", id="unpin", disabled=True),
+    ]
+    return html.Section(
+        [
+            html.H2("Architecture", id="title"),
+            html.Div(buttons, className="buttons"),
+            html.Div(id="export-status", role="status"),
+            html.Div(id="details"),
+        ],
+        id="architecture-card",
+        className="card",
+    )
+
+
+def _tabs_card(view: View) -> Any:
+    tabs = [dcc.Tab(label=label, value=value) for value, label in TAB_LABELS.items()]
+    genes = [_choice("metric", view.metric, "Metric"), _choice("gene", "", "Gene")]
+    images = [
+        _choice("model", "", "Exported model"),
+        html.Button("Show images", id="explain", disabled=True),
+    ]
+    tables = [
+        _choice("drawn", "members", "Table of"),
+        html.Button("CSV", id="csv", title="all numbers as a file"),
+    ]
+    return html.Section(
+        [
+            dcc.Tabs(id="tab", value=view.tab, children=tabs),
+            html.Div(genes, id="genes-controls", className="controls", hidden=True),
+            html.Div(images, id="images-controls", className="controls", hidden=True),
+            html.Div(tables, id="table-controls", className="controls", hidden=True),
+            html.Div(id="image-status", role="status"),
+            html.Div(id="content"),
+        ],
+        id="tabs-card",
+        className="card",
+    )

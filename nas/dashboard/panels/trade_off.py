@@ -1,0 +1,146 @@
+"""The front figure for a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import plotly.graph_objects as go
+
+from nas.dashboard.reading.run import Snapshot
+from nas.dashboard.state import Chosen, State
+from nas.dashboard.view import View
+from nas.figures.axes import Axis, axis_of
+from nas.figures.cloud import TrialColumns
+from nas.figures.front import front_figure
+from nas.figures.front_points import FrontSeries
+from nas.figures.palette import INK
+from nas.figures.text import finite
+from nas.front import Member, Metric
+
+HEIGHT = 520
+
+
+def axes_of(view: View, runs: Sequence[Snapshot]) -> tuple[Axis, Axis]:
+    """The view's axes, in the runs' own words."""
+    objectives = [o for run in runs for o in run.front.objectives]
+    return (
+        axis_of(view.x, objectives, log="logx" in view.flags),
+        axis_of(view.y, objectives, log="logy" in view.flags),
+    )
+
+
+def trade_off(
+    state: State,
+    view: View,
+    runs: Sequence[Snapshot],
+    chosen: Chosen | None = None,
+    pinned: Chosen | None = None,
+    span: tuple[float, float, float, float] | None = None,
+) -> go.Figure:
+    """Fronts of all chosen runs, overlaid."""
+    x, y = axes_of(view, runs)
+    series = [_series(state, run, place, view) for place, run in enumerate(runs)]
+    stars: dict[str, Mapping[str, Any]] = {}
+    if "stars" in view.flags:
+        stars = {str(star.get("name")): star for run in runs for star in run.baselines}
+    figure = front_figure(
+        series,
+        x,
+        y,
+        limits=[run.front.limits for run in runs],
+        baselines=list(stars.values()),
+        show_predicted=view.values == "both",
+        height=HEIGHT,
+    )
+    for one, symbol, label in (
+        (pinned, "square-open", "pinned"),
+        (chosen, "circle-open", "chosen"),
+    ):
+        _mark(figure, one, x, y, view.values == "predicted", symbol, label)
+    figure.update_layout(margin={"l": 62, "r": 18, "t": 14, "b": 96}, dragmode="pan")
+    # Fixed ticks would be missing once somebody zooms in.
+    figure.update_xaxes(tickvals=None)
+    figure.update_yaxes(tickvals=None)
+    if span is not None:
+        figure.update_xaxes(range=list(span[:2]), autorange=False)
+        figure.update_yaxes(range=list(span[2:]), autorange=False)
+    return figure
+
+
+def _series(state: State, run: Snapshot, place: int, view: View) -> FrontSeries:
+    cloud: TrialColumns | None = None
+    if "trials" in view.flags:
+        cloud = state.columns(run, place)
+        if "feasible" in view.flags:
+            cloud = replace(cloud, kind=cloud.kind + 3 * (cloud.kind == 1))
+    members: Sequence[Member] = run.front.members
+    if "trials" not in view.flags:
+        members = [member for member in members if member.dominated is not True]
+    if "feasible" in view.flags:
+        members = [m for m in members if keeps_limits(m, run.front.limits)]
+    if view.values == "predicted":
+        members = [as_predicted(member) for member in members]
+    return FrontSeries(name=run.key, members=members, winner=run.front.winner or None, cloud=cloud)
+
+
+def keeps_limits(member: Member, limits: Mapping[str, Any]) -> bool:
+    """Whether a member's values lie within the limits on them."""
+    from nas.figures.axes import bounds_of
+
+    for name, metric in member.metrics.items():
+        value = finite(metric.value)
+        for sign, bound in bounds_of(limits, axis_of(name)):
+            if value is not None and (value > bound if sign == "≤" else value < bound):
+                return False
+    return True
+
+
+def as_predicted(member: Member) -> Member:
+    """The member as the search believed it to be, with the predictions' intervals."""
+    metrics = dict(member.metrics)
+    for name, metric in metrics.items():
+        believed = metric.predicted if isinstance(metric.predicted, Mapping) else {}
+        value = finite(believed.get("value"))
+        if value is not None:
+            low, high = finite(believed.get("low")), finite(believed.get("high"))
+            metrics[name] = Metric(value=value, kind="predicted", low=low, high=high)
+    return replace(member, metrics=metrics)
+
+
+def values_of(chosen: Chosen, *, predicted: bool = False) -> dict[str, float]:
+    """Every value that is known of an architecture; what was verified goes first."""
+    trial = chosen.trial
+    known = {} if trial is None else {**trial.partial, **trial.metrics}
+    if chosen.member is not None:
+        member = as_predicted(chosen.member) if predicted else chosen.member
+        known |= {n: v for n, m in member.metrics.items() if (v := finite(m.value)) is not None}
+    return known
+
+
+def _mark(
+    figure: go.Figure,
+    chosen: Chosen | None,
+    x: Axis,
+    y: Axis,
+    predicted: bool,
+    symbol: str,
+    label: str,
+) -> None:
+    if chosen is None:
+        return
+    known = values_of(chosen, predicted=predicted)
+    at_x, at_y = x.drawable(known.get(x.name)), y.drawable(known.get(y.name))
+    if at_x is None or at_y is None:
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=[at_x],
+            y=[at_y],
+            mode="markers",
+            marker={"symbol": symbol, "size": 20, "color": INK, "line": {"width": 2.5}},
+            name=label,
+            hoverinfo="skip",
+        )
+    )

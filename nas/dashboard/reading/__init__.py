@@ -1,0 +1,1 @@
+"""Run folders as the dashboard reads them: again and again, bit by bit, trusting nothing."""

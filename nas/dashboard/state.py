@@ -1,0 +1,139 @@
+"""All runs the dashboard knows, read again on request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.dashboard.reading.discovery import find_runs, keys_of
+from nas.dashboard.reading.provisional import architecture_of
+from nas.dashboard.reading.run import RunReader, Snapshot
+from nas.dashboard.view import place_of
+from nas.figures.cloud import TrialColumns, columns_of
+from nas.figures.layer_costs import LatencyModel, fit_latency
+from nas.front import Member
+from nas.study.trials import FinishedTrial
+from search_spaces.architecture import Architecture
+
+LOOK_AGAIN_S = 10.0
+"""How often folders are searched for new runs."""
+
+
+class Chosen:
+    """An architecture somebody clicked on.
+
+    Attributes:
+        run: its run.
+        architecture: itself.
+        member: of the front, with its trace; None where it is but a trial.
+        trial: its trial; None where the journal does not have it.
+    """
+
+    __slots__ = ("architecture", "member", "run", "trial")
+
+    def __init__(
+        self,
+        run: Snapshot,
+        architecture: Architecture,
+        member: Member | None,
+        trial: FinishedTrial | None,
+    ) -> None:
+        self.run, self.architecture = run, architecture
+        self.member, self.trial = member, trial
+
+    @property
+    def text(self) -> str:
+        """As ``View.point`` has it."""
+        return f"{self.run.key}|{self.architecture.digest()}"
+
+
+class State:
+    """Every run under the named folders.
+
+    Args:
+        places: run folders, or folders of them.
+    """
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        self.places = tuple(places)
+        self._lock = threading.RLock()
+        self._readers: dict[str, RunReader] = {}
+        self._looked = -LOOK_AGAIN_S
+        self._columns: dict[str, tuple[int, TrialColumns]] = {}
+        self._models: dict[str, tuple[int, LatencyModel | None]] = {}
+
+    def runs(self) -> dict[str, Snapshot]:
+        """All runs as they are now, by key."""
+        with self._lock:
+            self._look()
+            return {key: reader.read() for key, reader in self._readers.items()}
+
+    def version(self) -> str:
+        """Another one means that something changed."""
+        runs = self.runs()
+        return " ".join(f"{key}:{id(run)}:{run.log.changes}" for key, run in runs.items())
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK_AGAIN_S:
+            return
+        self._looked = now
+        found = keys_of(find_runs(self.places))
+        self._readers = {
+            key: self._readers[key]
+            if key in self._readers and self._readers[key].folder == folder
+            else RunReader(key, folder)
+            for key, folder in found.items()
+        }
+
+    def columns(self, run: Snapshot, place: int) -> TrialColumns:
+        """The run's trials as columns."""
+        with self._lock:
+            known = self._columns.get(run.key)
+            if known is None or known[0] != run.log.changes or known[1].place != place:
+                known = (run.log.changes, columns_of(run.log.trials, place))
+                self._columns[run.key] = known
+            return known[1]
+
+    def latency_model(self, run: Snapshot) -> LatencyModel | None:
+        """How the profile's latency is made of blocks."""
+        with self._lock:
+            stored = run.content.predictor
+            known = self._models.get(run.key)
+            if known is None or known[0] != id(stored):
+                known = (id(stored), fit_latency(stored) if stored else None)
+                self._models[run.key] = known
+            return known[1]
+
+    def find(self, text: str) -> Chosen | None:
+        """What ``View.point`` or ``View.pin`` names; None where there is no such thing (now)."""
+        key, digest = place_of(text)
+        run = self.runs().get(key)
+        if run is None or not digest:
+            return None
+        if digest.startswith("#"):
+            number = int(digest[1:]) if digest[1:].isdecimal() and len(digest) < 12 else -1
+            trial = run.log.trials[number] if 0 <= number < len(run.log.trials) else None
+        else:
+            trial = next((t for t in run.log.trials if t.digest == digest), None)
+        wanted = trial.digest if trial is not None else digest
+        member = next((m for m in run.front.members if m.digest == wanted), None)
+        if member is not None:
+            return Chosen(run, member.architecture, member, trial)
+        architecture = None if trial is None else architecture_of(trial)
+        return None if architecture is None else Chosen(run, architecture, None, trial)
+
+
+def metrics_of(runs: Sequence[Snapshot]) -> list[str]:
+    """Every metric that any of the runs knows, the usual ones first."""
+    usual = ("accuracy", "latency_ms", "peak_memory_mb", "params", "macs")
+    names: dict[str, Any] = {}
+    for run in runs:
+        for member in run.front.members[:5]:
+            names |= dict.fromkeys(member.metrics)
+        for trial in (*run.log.trials[:5], *run.log.trials[-5:]):
+            names |= dict.fromkeys(trial.metrics)
+    return [*(n for n in usual if n in names), *sorted(set(names) - set(usual))][:60]
