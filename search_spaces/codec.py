@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from search_spaces.architecture import Architecture, Block, Stage
-from search_spaces.automaton import IntArray
+from search_spaces.automaton import BoolArray, IntArray
 from search_spaces.card import Cards
 from search_spaces.genes import GeneLayout
 
@@ -76,12 +76,19 @@ class Codec:
 
     def active(self, genes_G: IntArray) -> list[bool]:
         """Which genes have an effect in a legal row."""
-        active = [True] * len(self.layout.genes)
+        found: list[bool] = self.active_rows(np.asarray(genes_G)[None])[0].tolist()
+        return found
+
+    def active_rows(self, genes_BG: IntArray) -> BoolArray:
+        """The same for a batch of legal rows, ``(B, G)``."""
+        active_BG = np.ones(genes_BG.shape, dtype=bool)
         for number, stage in enumerate(self.spec.stages):
-            depth = stage.depth[genes_G[self.layout.stage_start[number] + 2]]
-            for layer in range(max(stage.depth)):
-                start = self.layout.layer_start(number, layer)
-                has_heads = self.cards.attention[stage.attention[genes_G[start]].op].has_heads
-                active[start : start + 4] = [layer < depth] * 4
-                active[start + 1] = layer < depth and has_heads
-        return active
+            start, layers = self.layout.layer_start(number, 0), max(stage.depth)
+            depth_B = np.array(stage.depth)[genes_BG[:, self.layout.stage_start[number] + 2]]
+            alive_BL = np.arange(layers) < depth_B[:, None]
+            active_BG[:, start : start + 4 * layers] = np.repeat(alive_BL, 4, axis=1)
+            has_heads = [self.cards.attention[setting.op].has_heads for setting in stage.attention]
+            attention_BL = genes_BG[:, start : start + 4 * layers : 4]
+            heads = slice(start + 1, start + 4 * layers, 4)
+            active_BG[:, heads] &= np.array(has_heads)[attention_BL]
+        return active_BG

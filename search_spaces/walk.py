@@ -51,7 +51,7 @@ class Walker:
         self.automaton = automaton
         self.cards = cards
         self.spec: SpaceSpec = layout.spec
-        self._nearest = lru_cache(maxsize=None)(self._nearest_table)
+        self._nearest = lru_cache(maxsize=None)(self._nearest_tables)
 
     @cached_property
     def _has_heads(self) -> tuple[BoolArray, ...]:
@@ -139,19 +139,18 @@ class Walker:
         active = layer < depth
         to_come = np.maximum(depth - layer - 1, 0)
         attention, reduction = genes[:, column].copy(), genes[:, column + 3].copy()
-        for rest in np.unique(to_come[active]):
-            rows = np.flatnonzero(active & (to_come == rest))
-            if rng is not None:
+        if rng is None:
+            letter = self._nearest(number)[to_come, node, attention, reduction]
+            count = len(self.spec.stages[number].reduction)
+            nearest_attention, nearest_reduction = np.divmod(letter, count)
+            attention = np.where(active, nearest_attention, attention)
+            reduction = np.where(active, nearest_reduction, reduction)
+        else:
+            for rest in np.unique(to_come[active]):
+                rows = np.flatnonzero(active & (to_come == rest))
                 mask_BAR = self.feasible(number, int(rest))[node[rows]]
                 attention[rows] = pick(np.asarray(mask_BAR.any(axis=2)), rng)
                 reduction[rows] = pick(mask_BAR[np.arange(len(rows)), attention[rows]], rng)
-            else:
-                letter = self._nearest(number, int(rest))[
-                    node[rows], attention[rows], reduction[rows]
-                ]
-                attention[rows], reduction[rows] = np.divmod(
-                    letter, len(self.spec.stages[number].reduction)
-                )
         genes[:, column] = np.where(active, attention, 0)
         genes[:, column + 3] = np.where(active, reduction, 0)
         genes[:, column + 1] *= active & self._has_heads[number][attention]
@@ -160,8 +159,12 @@ class Walker:
         behind: IntArray = np.where(active, ahead, node)
         return behind
 
+    def _nearest_tables(self, number: int) -> IntArray:
+        """(layers to come, nodes, A, R) → the feasible letter nearest to the one asked for."""
+        layers = range(max(self.spec.stages[number].depth))
+        return np.stack([self._nearest_table(number, to_come) for to_come in layers])
+
     def _nearest_table(self, number: int, to_come: int) -> IntArray:
-        """(nodes, A, R) → the feasible letter nearest to the one asked for."""
         stage = self.spec.stages[number]
         feasible = self.feasible(number, to_come)
         count, letters = len(feasible), len(stage.attention) * len(stage.reduction)

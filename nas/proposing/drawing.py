@@ -68,11 +68,9 @@ def enlivened(space: SearchSpace, genes_BG: IntArray, rng: np.random.Generator) 
 
     So that a layer which comes into being is like no other rather than the first of all choices.
     """
-    drawn = np.stack(
-        [rng.integers(len(gene.choices), size=len(genes_BG)) for gene in space.genes], axis=1
-    )
-    active = np.array([space.codec.active(row) for row in genes_BG], dtype=bool)
-    return np.where(active.reshape(genes_BG.shape), genes_BG, drawn)
+    choices_G = np.array([len(gene.choices) for gene in space.genes])
+    drawn_BG = np.floor(rng.random(genes_BG.shape) * choices_G).astype(np.int64)
+    return np.where(space.codec.active_rows(genes_BG), genes_BG, drawn_BG)
 
 
 def fresh_rows(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from nas.proposing.features import Groups
@@ -41,35 +42,52 @@ class GaussianProcess:
     evidence: float
 
     @classmethod
-    def fit(cls, groups: Groups, y_N: FloatArray) -> GaussianProcess:
-        """Fit to the values ``y_N`` of points with these features."""
-        mean, scale = float(y_N.mean()), float(y_N.std()) or 1.0
-        known = _Known(_squares(groups, groups), _line(groups, groups), (y_N - mean) / scale)
-        start = np.log([0.5] * len(groups) + [1.0, 0.4, 0.1])
+    def fit(
+        cls, groups: Groups, y_N: FloatArray, start: FloatArray | None = None
+    ) -> GaussianProcess:
+        """Fit to the values ``y_N`` of points with these features.
+
+        Args:
+            groups: of N points.
+            y_N: their values.
+            start: hyper-parameters to begin with; the prior's centre by default.
+        """
+        known, mean, scale = _Known.of(groups, y_N)
+        prior = np.log([0.5] * len(groups) + [1.0, 0.4, 0.1])
         found = minimize(
             known.loss,
-            start,
-            args=(start,),
+            prior if start is None else start,
+            args=(prior,),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(value - 6.0, value + 6.0) for value in start],
+            bounds=[(value - 6.0, value + 6.0) for value in prior],
             options={"maxiter": STEPS},
         )
-        factor = known.factor(found.x)
-        weights = cho_solve((factor, True), known.z_N)
         evidence = -float(found.fun) - len(y_N) * float(np.log(scale))
-        return cls(groups, mean, scale, found.x, factor, weights, evidence)
+        return cls(groups, mean, scale, found.x, *known.solved(found.x), evidence)
+
+    def told(self, groups: Groups, y_N: FloatArray) -> GaussianProcess:
+        """With the same hyper-parameters and evidence, from these points."""
+        known, mean, scale = _Known.of(groups, y_N)
+        solved = known.solved(self.theta)
+        return GaussianProcess(groups, mean, scale, self.theta, *solved, self.evidence)
 
     def predict(self, groups: Groups) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the values at B points, ``(B,)`` each."""
-        smooth, _ = _matern(self.theta, _squares(groups, self.groups))
+        squared_BN = _squares((self._weighted(groups),), (self._weighted(self.groups),))[0]
+        smooth, _ = _matern(squared_BN, self.theta[-3])
         line = np.exp(self.theta[-2])
         kernel_BN = smooth + line * _line(groups, self.groups)
-        solved = solve_triangular(self.factor, kernel_BN.T, lower=True)
+        solved = solve_triangular(self.factor, kernel_BN.T, lower=True, check_finite=False)
         own_B = np.exp(self.theta[-3]) + line * (1 + (groups[-1] ** 2).sum(axis=1))
         variance_B = own_B - (solved**2).sum(axis=0) + np.exp(self.theta[-1])
         mean_B = self.mean + self.scale * (kernel_BN @ self.weights)
         return mean_B, self.scale * np.sqrt(np.maximum(variance_B, 1e-10))
+
+    def _weighted(self, groups: Groups) -> FloatArray:
+        """All features at once, so that their distances are the weighted sum over groups."""
+        scaled = [np.exp(t / 2) * g for t, g in zip(self.theta, groups, strict=False)]
+        return np.concatenate(scaled, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,28 +98,52 @@ class _Known:
     line_NN: FloatArray
     z_N: FloatArray
 
-    def factor(self, theta: FloatArray) -> FloatArray:
-        smooth, _ = _matern(theta, self.squares_KNN)
-        kernel = smooth + np.exp(theta[-2]) * self.line_NN
-        kernel[np.diag_indices_from(kernel)] += np.exp(theta[-1])
-        lower: FloatArray = cholesky(kernel, lower=True)
-        return lower
+    @classmethod
+    def of(cls, groups: Groups, y_N: FloatArray) -> tuple[_Known, float, float]:
+        """Values standardised, with their mean and scale."""
+        mean, scale = float(y_N.mean()), float(y_N.std()) or 1.0
+        known = cls(_squares(groups, groups), _line(groups, groups), (y_N - mean) / scale)
+        return known, mean, scale
+
+    def solved(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Lower Cholesky factor of the kernel matrix, and its inverse times the values."""
+        factor = cholesky(self._kernel(theta)[0], lower=True, check_finite=False)
+        return factor, cho_solve((factor, True), self.z_N, check_finite=False)
 
     def loss(self, theta: FloatArray, prior: FloatArray) -> tuple[float, FloatArray]:
         """Negative log posterior and its gradient."""
-        smooth, slope = _matern(theta, self.squares_KNN)
-        line = np.exp(theta[-2]) * self.line_NN
-        kernel = smooth + line
-        kernel[np.diag_indices_from(kernel)] += np.exp(theta[-1])
-        factor = cholesky(kernel, lower=True)
-        weights = cho_solve((factor, True), self.z_N)
+        kernel, smooth, slope = self._kernel(theta)
+        factor = cholesky(kernel, lower=True, check_finite=False)
+        weights = cho_solve((factor, True), self.z_N, check_finite=False)
         pull = (theta - prior) / WEAKNESS
         loss = 0.5 * self.z_N @ weights + np.log(np.diag(factor)).sum() + 0.5 * (pull**2).sum()
-        inner = cho_solve((factor, True), np.eye(len(self.z_N))) - np.outer(weights, weights)
-        parts = [np.exp(t) * slope * d for t, d in zip(theta, self.squares_KNN, strict=False)]
-        gradient = [0.5 * (inner * part).sum() for part in (*parts, smooth, line)]
-        gradient.append(0.5 * np.exp(theta[-1]) * np.trace(inner))
-        return float(loss), np.array(gradient) + pull / WEAKNESS
+        inner = _inverse(factor) - np.outer(weights, weights)
+        flat = (inner * slope).ravel()
+        gradient = [
+            np.exp(t) * (flat @ d.ravel()) for t, d in zip(theta, self.squares_KNN, strict=False)
+        ]
+        gradient.append(np.vdot(inner, smooth))
+        gradient.append(np.exp(theta[-2]) * np.vdot(inner, self.line_NN))
+        gradient.append(np.exp(theta[-1]) * np.trace(inner))
+        return float(loss), 0.5 * np.array(gradient) + pull / WEAKNESS
+
+    def _kernel(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The kernel matrix, its smooth part, and that part's slope."""
+        squared = np.tensordot(np.exp(theta[:-3]), self.squares_KNN, axes=1)
+        smooth, slope = _matern(squared, theta[-3])
+        kernel = smooth + np.exp(theta[-2]) * self.line_NN
+        kernel[np.diag_indices_from(kernel)] += np.exp(theta[-1])
+        return kernel, smooth, slope
+
+
+def _inverse(factor: FloatArray) -> FloatArray:
+    """Of the matrix whose lower Cholesky factor this is, as a triangle: what is above its diagonal
+    is added to what is below, which makes no difference to products with symmetric matrices."""
+    triangle, _ = dpotri(factor, lower=1)
+    triangle *= 2.0
+    triangle[np.diag_indices_from(triangle)] /= 2.0
+    lower: FloatArray = triangle
+    return lower
 
 
 def _squares(a: Groups, b: Groups) -> FloatArray:
@@ -118,9 +160,9 @@ def _line(a: Groups, b: Groups) -> FloatArray:
     return product
 
 
-def _matern(theta: FloatArray, squares_KNM: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _matern(squared_NM: FloatArray, amplitude: float) -> tuple[FloatArray, FloatArray]:
     """The smooth part of the kernel, and its derivative in the weighted squared distance."""
-    squared = 5.0 * np.tensordot(np.exp(theta[:-3]), squares_KNM, axes=1)
-    r, amplitude = np.sqrt(squared), np.exp(theta[-3])
-    decay = amplitude * np.exp(-r)
+    squared = 5.0 * squared_NM
+    r = np.sqrt(squared)
+    decay = np.exp(amplitude - r)
     return decay * (1.0 + r + squared / 3.0), -5.0 / 6.0 * decay * (1.0 + r)

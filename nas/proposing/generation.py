@@ -44,7 +44,7 @@ def generate(
 
 def generator(question: Question, best_KG: IntArray, explore: float) -> list[FloatArray]:
     """Probability of each choice of each gene: how often the best have it where it counts."""
-    active_KG = np.array([question.space.codec.active(row) for row in best_KG], dtype=bool)
+    active_KG = question.space.codec.active_rows(best_KG)
     shares = []
     for column, gene in enumerate(question.space.genes):
         chosen = best_KG[active_KG[:, column], column]

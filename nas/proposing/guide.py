@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from nas.pareto import Box, Direction
+from nas.proposing.features import Groups
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.question import Question
@@ -17,6 +18,7 @@ from nas.proposing.surrogate import Surrogate
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
+REFIT = 4  # a share of what is known is new before hyper-parameters are fitted again
 TAILS = (0, 5e-4, 2e-3, 6e-3, 0.015, 0.035, 0.07, 0.13, 0.22, 0.35, 0.5, 0.7, 1)
 """Probabilities that cut a cost's distribution into strata: fine where it would be surprisingly
 low, for an improvement on a good front is a surprise."""
@@ -71,7 +73,10 @@ class Guide:
         rows = history.genes_NG[known]
         groups = self._features(rows, question.columns(rows))
         costs_NM = history.costs_NM[known]
-        self._surrogates = {m: Surrogate(groups, costs_NM[:, m]) for m in self._paid}
+        self._surrogates = {
+            m: Surrogate(groups, costs_NM[:, m], _shape(history, known, groups, m))
+            for m in self._paid
+        }
         feasible = known[history.violation_N[known] <= 0]
         scaled = self._scale(history.costs_NM[feasible])
         self.landscape = Landscape(scaled[:, self._height], np.delete(scaled, self._height, 1))
@@ -156,6 +161,26 @@ def _known(history: History) -> IntArray:
     finite = np.isfinite(history.costs_NM[distinct]).all(axis=1)
     known: IntArray = distinct[history.paid_N[distinct] & finite]
     return known
+
+
+def _shape(history: History, known: IntArray, groups: Groups, metric: int) -> Surrogate:
+    """The surrogate whose hyper-parameters hold now: fitted whenever a quarter more is known.
+
+    It depends on nothing but the first trials, so that a study that goes on finds the same.
+    """
+    first = checkpoint(len(known))
+    if (metric, first) not in history.shapes:
+        costs_N = history.costs_NM[known[:first], metric]
+        history.shapes[metric, first] = Surrogate(tuple(g[:first] for g in groups), costs_N)
+    return history.shapes[metric, first]
+
+
+def checkpoint(count: int) -> int:
+    """The largest number not above ``count`` of a series that grows by a quarter from 4 on."""
+    reached, following = 4, 5
+    while following <= count:
+        reached, following = following, following + -(-following // REFIT)
+    return min(reached, count)
 
 
 def paid_trials(history: History) -> int:

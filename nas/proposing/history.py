@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from search_spaces.automaton import BoolArray, IntArray
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from nas.proposing.surrogate import Surrogate
 
 
 class History:
@@ -33,6 +36,7 @@ class History:
         violation_N: sum of their relative violations of limits; 0: feasible.
         paid_N: whether the paid metrics are known, or were booked with their worst.
         numbers: the trials' numbers.
+        shapes: models of the first trials by (objective, how many trials), kept for later ones.
     """
 
     def __init__(self, question: Question) -> None:
@@ -42,6 +46,7 @@ class History:
         self.violation_N: FloatArray = np.zeros(0)
         self.paid_N: BoolArray = np.zeros(0, dtype=bool)
         self.numbers: list[int] = []
+        self.shapes: dict[tuple[int, int], Surrogate] = {}
         self._read = 0
         self._seen: set[bytes] = set()
 
@@ -68,7 +73,7 @@ class History:
 
         asked = np.array([self.question.row(trial.params) for trial in trials], dtype=np.int64)
         rows = self.question.space.repair(asked)[0]
-        self._seen.update(map(_key, rows))
+        self._seen.update(row_keys(rows))
         done = [i for i, trial in enumerate(trials) if trial.state == TrialState.COMPLETE]
         if not done:
             return
@@ -82,12 +87,17 @@ class History:
         self.paid_N = np.concatenate([self.paid_N, paid])
         self.numbers += [trials[i].number for i in done]
 
-    def unseen(self, genes_BG: IntArray) -> BoolArray:
-        """Which canonical rows no finished trial, complete or failed, had; doubles count once."""
+    def unseen(self, genes_BG: IntArray, also: Collection[bytes] = ()) -> BoolArray:
+        """Which canonical rows no finished trial, complete or failed, had; doubles count once.
+
+        Args:
+            genes_BG: rows.
+            also: keys of others that count as seen.
+        """
         met: set[bytes] = set()
         fresh = np.zeros(len(genes_BG), dtype=bool)
-        for index, key in enumerate(map(_key, genes_BG)):
-            fresh[index] = key not in self._seen and key not in met
+        for index, key in enumerate(row_keys(genes_BG)):
+            fresh[index] = not (key in self._seen or key in met or key in also)
             met.add(key)
         return fresh
 
@@ -103,8 +113,12 @@ class History:
         return indices
 
 
-def _key(row_G: IntArray) -> bytes:
-    return bytes(row_G.astype(np.int16).tobytes())
+def row_keys(genes_BG: IntArray) -> list[bytes]:
+    """What tells canonical rows apart, one for each."""
+    if not len(genes_BG):
+        return []
+    data, width = genes_BG.astype(np.int16).tobytes(), 2 * genes_BG.shape[1]
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def _violation(trial: FrozenTrial) -> float:

@@ -37,7 +37,11 @@ class Landscape:
         corners_CD = np.stack([axis.ravel() for axis in grid], axis=1) if grid else np.zeros((1, 0))
         covers_CK = (self.known_KD[None] <= corners_CD[:, None]).all(axis=2)
         heights_CK = np.where(covers_CK, self.heights_K, 1.0)
-        self._height_C: FloatArray = heights_CK.min(axis=1, initial=1.0)
+        height_C: FloatArray = heights_CK.min(axis=1, initial=1.0)
+        # Cells of one height stand together, so that their volumes are summed before anything
+        # is asked of their height.
+        self._order_C = np.argsort(height_C, kind="stable")
+        self._height_H, self._first_H = np.unique(height_C[self._order_C], return_index=True)
 
     def improvement(
         self, costs_BS: FloatArray, weights_S: FloatArray, known_BD: FloatArray
@@ -47,10 +51,11 @@ class Landscape:
         for low, high, column in zip(self._low, self._high, known_BD.T, strict=True):
             width = np.maximum(high - np.maximum(low, column[:, None]), 0.0)
             volume_BC = (volume_BC[:, :, None] * width[:, None, :]).reshape(len(known_BD), -1)
+        volume_BH = np.add.reduceat(volume_BC[:, self._order_C], self._first_H, axis=1)
         gain_B = np.zeros(len(known_BD))
         for costs_B, weight in zip(costs_BS.T, weights_S, strict=True):
-            depth_BC = np.maximum(self._height_C - costs_B[:, None], 0.0)
-            gain_B += weight * np.einsum("bc,bc->b", volume_BC, depth_BC)
+            depth_BH = np.maximum(self._height_H - costs_B[:, None], 0.0)
+            gain_B += weight * np.einsum("bh,bh->b", volume_BH, depth_BH)
         return gain_B
 
     def joined(self, height: float, known_D: FloatArray) -> Landscape:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.proposing.drawing import cross, mutate, random_rows
 from nas.proposing.guide import Guide, Outlook, paid_trials
-from nas.proposing.history import History
+from nas.proposing.history import History, row_keys
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 POOL = 200
 SPREAD = 1000
@@ -29,9 +34,7 @@ class InnerEvolution:
 
     def __call__(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         """The next ``count`` rows."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):  # matrices too small to share; the workers need the cores
+        with _threads().limit(limits=1):  # matrices too small to share; workers need the cores
             return self._propose(history, count, rng)
 
     def _propose(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
@@ -66,6 +69,14 @@ class InnerEvolution:
         return pool.rows_PG, pool.outlook
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """Looks for the libraries with threads once: that takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 class _Pool:
     """Distinct new candidates, the best of all that were added."""
 
@@ -73,12 +84,12 @@ class _Pool:
         self._guide, self._history = guide, history
         self.rows_PG: IntArray = history.genes_NG[:0]
         self._value_P: FloatArray = np.zeros(0)
+        self._met: set[bytes] = set()
         self.outlook: Outlook = guide.outlook(history.genes_NG[:1]).take(np.zeros(0, dtype=int))
 
     def add(self, rows_BG: IntArray) -> None:
-        joined = np.concatenate([self.rows_PG, rows_BG])
-        fresh = self._history.unseen(joined)[len(self.rows_PG) :]
-        rows = rows_BG[fresh]
+        rows = rows_BG[self._history.unseen(rows_BG, self._met)]
+        self._met.update(row_keys(rows))
         if not len(rows):
             return
         outlook = self._guide.outlook(rows)

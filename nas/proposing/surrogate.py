@@ -26,32 +26,45 @@ class Surrogate:
     Args:
         groups: features of the known architectures.
         costs_N: what they cost (smaller is better).
+        shaped: hyper-parameters and warp are taken from that one.
     """
 
-    def __init__(self, groups: Groups, costs_N: FloatArray) -> None:
+    def __init__(
+        self, groups: Groups, costs_N: FloatArray, shaped: Surrogate | None = None
+    ) -> None:
         kept = _kept(costs_N)
         self._floor = float(costs_N.min())
         above_N = costs_N[kept] - self._floor
         points = tuple(group[kept] for group in groups)
         median = max(float(np.median(above_N)), 1e-9)
-        fits = [_warped(points, above_N, factor * median) for factor in OFFSETS]
-        self._process, self._offset, _ = max(fits, key=lambda fit: fit[2])
+        if shaped is None:
+            self._factor, self._process = _warped(points, above_N / median)
+        else:
+            self._factor = shaped._factor
+            self._process = shaped._process.told(points, np.log(above_N / median + self._factor))
+        self._median = median
 
     def costs(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
         """Costs of B architectures, ``(B, S)``, this many standard deviations from the mean."""
         mean_B, std_B = self._process.predict(groups)
         warped_BS = mean_B[:, None] + std_B[:, None] * standard_S
-        costs_BS: FloatArray = np.exp(warped_BS) - self._offset + self._floor
-        return costs_BS
+        above_BS: FloatArray = self._median * (np.exp(warped_BS) - self._factor)
+        return above_BS + self._floor
 
 
-def _warped(
-    groups: Groups, above_N: FloatArray, offset: float
-) -> tuple[GaussianProcess, float, float]:
-    """A process of the logarithms, the offset, and the likelihood of the costs themselves."""
-    warped_N = np.log(above_N + offset)
-    process = GaussianProcess.fit(groups, warped_N)
-    return process, offset, process.evidence - float(warped_N.sum())
+def _warped(groups: Groups, above_N: FloatArray) -> tuple[float, GaussianProcess]:
+    """The likeliest offset, and the process of the logarithms with it.
+
+    Each offset's search begins where that of the one before ended: they are alike.
+    """
+    found = list[tuple[float, float, GaussianProcess]]()
+    for offset in OFFSETS:
+        warped_N = np.log(above_N + offset)
+        start = found[-1][2].theta if found else None
+        process = GaussianProcess.fit(groups, warped_N, start)
+        found.append((process.evidence - float(warped_N.sum()), offset, process))
+    _, offset, process = max(found, key=lambda fit: fit[0])
+    return offset, process
 
 
 def _kept(costs_N: FloatArray) -> IntArray:
