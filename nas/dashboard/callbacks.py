@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import plotly.graph_objects as go
-from dash import Dash, Input, Output, State, ctx, dcc, no_update
+from dash import Dash, Input, Output, State, ctx, no_update
 
 from nas.dashboard.layout import TAB_LABELS
 from nas.dashboard.panels import drawn as drawn_figures
@@ -41,6 +41,11 @@ def register(app: Dash, runs: Runs) -> None:
     _register_details(app, runs)
     _register_tabs(app, runs)
     _register_csv(app, runs)
+
+
+def file_of(text: str, name: str) -> dict[str, Any]:
+    """What ``dcc.Download`` saves."""
+    return {"content": text, "filename": name, "type": "text/plain", "base64": False}
 
 
 def _register_tick(app: Dash, runs: Runs) -> None:
@@ -160,7 +165,7 @@ def _register_details(app: Dash, runs: Runs) -> None:
         if not clicks or one is None:
             return no_update
         text = json.dumps(one.architecture.to_dict(), indent=1) + "\n"
-        return dcc.send_string(text, f"{one.architecture.digest()}.json")
+        return file_of(text, f"{one.architecture.digest()}.json")
 
 
 def _register_tabs(app: Dash, runs: Runs) -> None:
@@ -242,4 +247,4 @@ def _register_csv(app: Dash, runs: Runs) -> None:
         made = figure_named(runs, view, "trade-off" if name == "members" else str(name))
         if made is None:
             return no_update
-        return dcc.send_string(tables.as_csv(*made), f"{name}.csv")
+        return file_of(tables.as_csv(*made), f"{name}.csv")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dash import Dash, Input, Output, State, html, no_update
-from flask import abort, send_file
+from flask import Flask, abort, send_file
 
 from nas.dashboard.commands import pick_words, shown
 from nas.dashboard.jobs import Jobs
@@ -62,7 +62,9 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
         told = [f"exported to {shown(job.target)}: ", *_between(links)]
         return html.P(told, className="note"), None
 
-    @app.server.route("/files/<key>/<name>")
+    server: Flask = app.server
+
+    @server.route("/files/<key>/<name>")
     def files(key: str, name: str) -> Any:
         job = jobs.get(key)
         if job is None or name not in FILES or job.state != "done":

@@ -76,7 +76,14 @@ def _labelled(label: str, control: Any, name: str = "") -> Any:
 def _choice(name: str, value: str, label: str) -> Any:
     return _labelled(
         label,
-        dcc.Dropdown(id=name, value=value, options=[value], clearable=False, searchable=False),
+        dcc.Dropdown(
+            id=name,
+            value=value or None,
+            options=[value] if value else [],
+            clearable=False,
+            searchable=False,
+            placeholder="choose",
+        ),
         name,
     )
 
@@ -85,20 +92,14 @@ def _front_card(view: View) -> Any:
     controls = [
         _choice("y", view.y, "Up"),
         _choice("x", view.x, "Right"),
-        _labelled(
-            "Values",
-            dcc.RadioItems(id="values", value=view.values, options=_options(VALUE_LABELS)),
-        ),
-        _labelled(
-            "Show",
-            dcc.Checklist(id="flags", value=list(view.flags), options=_options(FLAG_LABELS)),
-        ),
+        dcc.RadioItems(id="values", value=view.values, options=_options(VALUE_LABELS)),
+        dcc.Checklist(id="flags", value=list(view.flags), options=_options(FLAG_LABELS)),
     ]
     return html.Section(
         [
             html.H2("Trade-off"),
             html.Div(controls, className="controls"),
-            dcc.Graph(id="front", config=GRAPH_CONFIG, style={"height": "520px"}),
+            dcc.Graph(id="front", config=GRAPH_CONFIG, className="front"),
         ],
         id="front-card",
         className="card",
@@ -130,7 +131,7 @@ def _architecture_card() -> Any:
 
 def _tabs_card(view: View) -> Any:
     tabs = [dcc.Tab(label=label, value=value) for value, label in TAB_LABELS.items()]
-    genes = [_choice("metric", view.metric, "Metric"), _choice("gene", "", "Gene")]
+    genes = [_choice("metric", view.metric, "Metric"), _choice("gene", "", "Gene, or click a bar")]
     images = [
         _choice("model", "", "Exported model"),
         html.Button("Show images", id="explain", disabled=True),

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dash import Dash
-from flask import abort, request
+from flask import Flask, abort, request
 
 from nas.dashboard import callbacks, exporting, images, layout, sync
 from nas.dashboard.jobs import Jobs
@@ -52,7 +52,7 @@ def make_app(state: State, jobs: Jobs, hosts: Collection[str] = LOCAL) -> Dash:
 
 
 def _guard(app: Dash, hosts: frozenset[str]) -> None:
-    server = app.server
+    server: Flask = app.server
     server.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST
 
     @server.before_request

@@ -12,6 +12,8 @@ TABS = ("search", "layers", "genes", "predictors", "images", "table")
 VALUES = ("measured", "predicted", "both")
 FLAGS = ("logx", "logy", "feasible", "trials", "stars")
 _NAME = re.compile(r"^[A-Za-z0-9_]{1,60}$")
+_TEXTS = ("values", "tab", "gene", "point", "pin", "zoom")
+_ALLOWED = {"values": VALUES, "tab": TABS}
 _MAX_RUNS = 40
 _MAX_TEXT = 200
 
@@ -35,7 +37,7 @@ class View:
     runs: tuple[str, ...] = ()
     x: str = "latency_ms"
     y: str = "accuracy"
-    flags: tuple[str, ...] = ("trials", "stars")
+    flags: tuple[str, ...] = ("logx", "trials", "stars")
     values: str = "both"
     point: str = ""
     pin: str = ""
@@ -86,11 +88,7 @@ class View:
                 given[key] = text
             elif key == "flags":
                 given[key] = tuple(flag for flag in FLAGS if flag in text.split())
-            elif (
-                (key == "values" and text in VALUES)
-                or (key == "tab" and text in TABS)
-                or key in ("gene", "point", "pin", "zoom")
-            ):
+            elif key in _TEXTS and text in _ALLOWED.get(key, (text,)):
                 given[key] = text
         return cls(**given)
 

@@ -58,7 +58,9 @@ def front_figure(
         figure.add_traces(traces.of_staircase(members, x, y, alone, one.name, tint, dash))
         shade = colour if alone else None
         figure.add_traces(traces.of_members(members, x, y, shade, one.name, alone, tint))
-        figure.add_traces(traces.of_winner(members, x, y, one))
+        figure.add_traces(traces.of_winner(members, x, y, one, alone))
+    for other in [trace for trace in figure.data if trace.name == "winner"][1:]:
+        other.showlegend = False
     stars = _stars(baselines, x, y)
     figure.add_traces(traces.of_baselines(stars))
     if not figure.data:

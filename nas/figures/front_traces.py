@@ -215,8 +215,10 @@ def _bars(members: Sequence[Member], axis: Axis) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **style}
 
 
-def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) -> list[Any]:
-    """A ring and two numbers around the exported member."""
+def of_winner(
+    members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries, alone: bool
+) -> list[Any]:
+    """A ring around the exported member; two numbers beside it, where no other run has one."""
     chosen = [member for member in members if member.digest == series.winner]
     if not chosen:
         return []
@@ -228,8 +230,9 @@ def of_winner(members: Sequence[Member], x: Axis, y: Axis, series: FrontSeries) 
         _scatter(
             [point],
             series.name,
-            mode="markers+text",
+            mode="markers+text" if alone else "markers",
             name="winner",
+            legendgroup="winner",
             text=[label],
             textposition="bottom left" if right else "bottom right",
             textfont={"color": VERMILLION, "size": 13},

@@ -98,9 +98,9 @@ def marginal_figure(
     figure.update_layout(margin={"l": 58, "r": 16, "t": 30, "b": 60})
     figure.update_xaxes(title_text=f"{plain(gene, 60)} (number of trials above)", type="category")
     figure.update_yaxes(title_text=axis.title, tickformat=axis.tick_format)
-    for name, count in zip(names, counted, strict=True):
+    for place, count in enumerate(counted):
         figure.add_annotation(
-            x=name,
+            x=place,  # a name that is a number would be taken for a place
             y=1,
             yref="paper",
             yanchor="bottom",

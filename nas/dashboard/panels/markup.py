@@ -11,21 +11,21 @@ from dash import dcc, html
 from nas.figures.style import empty
 from nas.figures.text import cleaned
 
-GRAPH_CONFIG = {
+GRAPH_CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
     "scrollZoom": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "svg", "filename": "formfinder"},
 }
-_STILL = {**GRAPH_CONFIG, "scrollZoom": False, "displayModeBar": False}
+_STILL: Any = {**GRAPH_CONFIG, "scrollZoom": False, "displayModeBar": False}
 
 
 def graph(name: Any, figure: go.Figure, *, still: bool = True, label: str = "") -> Any:
     """A figure; ``still`` ones neither zoom nor scroll away."""
     return html.Div(
         dcc.Graph(id=name, figure=figure, config=_STILL if still else GRAPH_CONFIG),
-        **{"aria-label": label or str(name)},
+        **_aria(label or str(name)),
     )
 
 
@@ -56,11 +56,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], name: str = "") ->
         html.Tr([html.Th(_cell(row[0]), scope="row"), *(html.Td(_cell(c)) for c in row[1:])])
         for row in rows
     ]
-    parts = [html.Tbody(body)]
-    if head:
-        parts.insert(0, html.Thead(html.Tr([html.Th(title, scope="col") for title in head])))
+    titles = html.Tr([html.Th(title, scope="col") for title in head])
+    parts: list[Any] = [html.Thead(titles)] if head else []
+    parts.append(html.Tbody(body))
     # Can be scrolled by keys, too.
-    return html.Div(html.Table(parts), className="scroll", tabIndex="0", **{"aria-label": name})
+    return html.Div(html.Table(parts), className="scroll", tabIndex="0", **_aria(name))
+
+
+def _aria(label: str) -> dict[str, Any]:
+    return {"aria-label": cleaned(label, 100)}
 
 
 def _cell(value: Any) -> Any:

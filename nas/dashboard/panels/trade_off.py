@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from nas.dashboard.reading.run import Snapshot
@@ -19,7 +20,7 @@ from nas.figures.palette import INK
 from nas.figures.text import finite
 from nas.front import Member, Metric
 
-HEIGHT = 520
+HEIGHT = 440
 
 
 def axes_of(view: View, runs: Sequence[Snapshot]) -> tuple[Axis, Axis]:
@@ -60,6 +61,8 @@ def trade_off(
     ):
         _mark(figure, one, x, y, view.values == "predicted", symbol, label)
     figure.update_layout(margin={"l": 62, "r": 18, "t": 14, "b": 96}, dragmode="pan")
+    figure.update_layout(height=None)  # the page says how high
+    _look_at(figure, runs, x, y, view)
     # Fixed ticks would be missing once somebody zooms in.
     figure.update_xaxes(tickvals=None)
     figure.update_yaxes(tickvals=None)
@@ -67,6 +70,28 @@ def trade_off(
         figure.update_xaxes(range=list(span[:2]), autorange=False)
         figure.update_yaxes(range=list(span[2:]), autorange=False)
     return figure
+
+
+def _look_at(figure: go.Figure, runs: Sequence[Snapshot], x: Axis, y: Axis, view: View) -> None:
+    """A front may end in members that are far worse in everything else: they would press the
+    others flat. What lies beyond Tukey's fences is out of sight until somebody zooms out.
+    """
+    members = [m for run in runs for m in run.front.members if m.dominated is not True]
+    for axis, layout in ((x, figure.layout.xaxis), (y, figure.layout.yaxis)):
+        known = (
+            axis.drawable(m.metrics[axis.name].value) for m in members if axis.name in m.metrics
+        )
+        places = np.array([axis.position(value) for value in known if value is not None])
+        if len(places) < 8 or layout.range is None:
+            continue
+        first, third = np.percentile(places, (25, 75))
+        reach = 3 * (third - first)
+        pad = 0.06 * (min(places.max(), third + reach) - max(places.min(), first - reach))
+        low, high = layout.range
+        low = max(low, min(first - reach, float(places.max())) - pad)
+        high = min(high, max(third + reach, float(places.min())) + pad)
+        if low < high:
+            layout.range = [float(low), float(high)]
 
 
 def _series(state: State, run: Snapshot, place: int, view: View) -> FrontSeries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -212,8 +212,6 @@ def checked(trial: FinishedTrial, objectives: int) -> FinishedTrial:
     Raises:
         ValueError: they are not.
     """
-    from dataclasses import replace
-
     texts = (trial.digest, trial.architecture_json, trial.source)
     if not all(isinstance(text, str) for text in texts) or len(trial.digest) > 64:
         raise ValueError("a field has the wrong kind")
@@ -222,13 +220,24 @@ def checked(trial: FinishedTrial, objectives: int) -> FinishedTrial:
         raise ValueError("values do not fit the objectives")
     if not all(map(np.isfinite, values)):
         raise ValueError("values are no numbers")
-    clean = {"metrics": numbers(trial.metrics), "partial": numbers(trial.partial)}
+    metrics, partial = numbers(trial.metrics), numbers(trial.partial)
     violations = numbers(trial.violations)
     images = trial.images if type(trial.images) is int else 0
-    same = len(violations) == len(trial.violations) and values == trial.values
-    if same and all(getattr(trial, k) == v for k, v in clean.items()) and images == trial.images:
+    if (
+        len(violations) == len(trial.violations)
+        and len(metrics) == len(trial.metrics)
+        and len(partial) == len(trial.partial)
+        and images == trial.images
+    ):
         return trial
-    return replace(trial, values=values, violations=violations, images=images, **clean)
+    return replace(
+        trial,
+        values=values,
+        metrics=metrics,
+        partial=partial,
+        violations=violations,
+        images=images,
+    )
 
 
 def choices_of(record: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -164,10 +164,10 @@ def started_with(start: Mapping[str, Any], log: TrialLog) -> list[dict[str, Any]
             wanted[Architecture.from_dict(row).digest()] = row
         except Exception:  # damaged: it is left out
             continue
-    rows = []
+    rows: list[dict[str, Any]] = []
     for trial in log.trials[: 10 * MAX_BASELINES]:
-        row = wanted.pop(trial.digest, None)
-        if row is not None:
+        if trial.digest in wanted:
+            row = wanted.pop(trial.digest)
             name = f"start {len(rows) + 1}"
             rows.append({"name": name, "architecture": row, **trial.metrics})
     return rows
