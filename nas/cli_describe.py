@@ -6,14 +6,17 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_spaces.errors import UserError, nearest, unknown_name
+from search_spaces.errors import UserError, bad_value, nearest, unknown_name
+
+WORDS = ("member", "hardware", "batch")
 
 
 def describe(args: Sequence[str]) -> None:
     """Print an architecture, a run, or a member of its front.
 
     Args:
-        args: what followed ``describe``: one file or one run folder, and ``member=DIGEST``.
+        args: what followed ``describe``: one file or one run folder, ``member=DIGEST``,
+            ``hardware=NAME`` and ``batch=N`` there.
 
     Raises:
         UserError: nothing or too much was named, or it does not exist.
@@ -21,8 +24,8 @@ def describe(args: Sequence[str]) -> None:
     words = dict(word.split("=", 1) for word in args if "=" in word and not Path(word).exists())
     args = [word for word in args if "=" not in word or Path(word).exists()]
     for name in words:
-        if name != "member":
-            raise unknown_name("describe", name, ["member"])
+        if name not in WORDS:
+            raise unknown_name("describe", name, WORDS)
     if len(args) != 1:
         given = " ".join(args) or "nothing"
         raise UserError(f"describe: {given!r}: allowed is one ARCH.json, best.json or run folder")
@@ -33,4 +36,10 @@ def describe(args: Sequence[str]) -> None:
         close = nearest(path.name, beside)
         hint = f"; did you mean {str(parent / close)!r}?" if close else ""
         raise UserError(f"describe: {args[0]!r}: no such file or run folder{hint}")
-    importlib.import_module("nas.pipeline").describe(path, **words)
+    if "batch" in words and "hardware" not in words:
+        raise UserError("describe: batch=N says how a device is used: name it with hardware=NAME")
+    batch = words.pop("batch", "")
+    if batch and not (batch.isdecimal() and int(batch) > 0):
+        raise bad_value("batch", batch, "a positive integer")
+    more = {"batch": int(batch)} if batch else {}
+    importlib.import_module("nas.pipeline").describe(path, **words, **more)

@@ -16,6 +16,8 @@ from nas.run import Run
 from nas.run_folder import RunFolder, write_json
 from nas.steps.baselines import train_baselines
 from nas.steps.describing import describe_path
+from nas.steps.describing_device import describe_on_device
+from nas.steps.exporting import export_front
 from nas.steps.finetuning import finetune
 from nas.steps.profiling import fit_profiles
 from nas.steps.ranking import rank_proxies
@@ -88,7 +90,9 @@ def export(config: RunConfig) -> RunFolder:
     job = Run(config)
     supernet = job.trained_supernet()
     for one in job.searches:
-        _exported(one, supernet, Front.load(one.folder.front), display)
+        front = Front.load(one.folder.front)
+        _exported(one, supernet, front, display)
+        export_front(one, supernet, front, display)
     _overview(job, display)
     return job.folder
 
@@ -134,9 +138,14 @@ def proxies(config: RunConfig) -> RunFolder:
     return job.folder
 
 
-def describe(path: Path, member: str | None = None) -> None:
+def describe(
+    path: Path, member: str | None = None, hardware: str | None = None, batch: int | None = None
+) -> None:
     """Print an architecture, a run or a member of its front, layer by layer."""
-    describe_path(path, Display(), member)
+    if hardware is not None:
+        describe_on_device(path, Display(), member, hardware, batch)
+    else:
+        describe_path(path, Display(), member)
 
 
 def _check_search(config: RunConfig) -> None:

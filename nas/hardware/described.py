@@ -37,6 +37,7 @@ class DescribedDevice(Device):
             runtime=self.runtime,
             precision=self.precision,
             threads=1 if self.spec.kind == "gpu" else self.spec.units,
+            batch=1 if self.spec.kind == "mcu" else None,
         )
 
     def unavailable(self) -> str | None:
@@ -58,14 +59,16 @@ class DescribedDevice(Device):
         if config.precision not in self.spec.precisions:
             allowed = f"{' or '.join(self.spec.precisions)} on {self.name}"
             raise bad_value(f"hardware.{name}.precision", config.precision, allowed)
+        if self.spec.kind == "mcu" and config.batch not in (None, 1):
+            raise bad_value(f"hardware.{name}.batch", config.batch, "1 on a microcontroller")
 
-    def setting(self, profile: HardwareProfile) -> Setting:
+    def setting(self, profile: HardwareConfig | HardwareProfile) -> Setting:
         """How a profile runs networks."""
         schedule = profile.runtime.removeprefix(MCU_PREFIX)
         return Setting(
             spec=self.spec,
             precision=profile.precision,
-            batch=profile.batch,
+            batch=profile.batch or 1,
             compiled=profile.runtime == COMPILED,
             threads=None if self.spec.kind == "gpu" else profile.threads,
             schedule=schedule if profile.runtime.startswith(MCU_PREFIX) else "overwrite",

@@ -7,7 +7,7 @@ sums of table rows; SRAM is the largest of parts, as peak memory is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from search_spaces.automaton import IntArray
 from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live
-from supernet.costs import Costs, FloatArray, SpaceCosts
+from supernet.costs import EMPTY, Costs, FloatArray, SpaceCosts
 
 MB = 1e6
 FEATURES = ("busy_s", "launches", "macs", "bytes")
@@ -109,7 +109,11 @@ class DescribedSpaceCosts(SpaceCosts):
         return DescribedCosts(**fields, setting=self.setting)
 
     def row(
-        self, count: int, params: Count, kernels: Sequence[Kernel], labels: Sequence[str] = ()
+        self,
+        count: int,
+        params: Count,
+        kernels: Sequence[Kernel],
+        sections: Mapping[str, Sequence[Kernel]] = EMPTY,
     ) -> tuple[FloatArray, FloatArray]:
         """Table rows ``(count, 2 + F)`` and peaks ``(count, 2)``, as in ``SpaceCosts``."""
         rows, peaks = np.zeros((count, 2 + len(FEATURES))), np.zeros((count, 2))

@@ -35,7 +35,7 @@ def describe_path(path: Path, display: Display, member: str | None = None) -> No
             for part in parts:
                 _front(Front.load(part.front), display)
             return
-        path = _of_run(parts, member)
+        path = file_of_run(parts, member)
     data = read_json(path)
     if "members" in data and member is not None:
         _member(Front.load(path), member, display)
@@ -52,7 +52,7 @@ def describe_path(path: Path, display: Display, member: str | None = None) -> No
         _layers(read_architecture(data, path), DEFAULT_CLASSES, display)
 
 
-def _of_run(parts: Sequence[RunFolder], member: str | None) -> Path:
+def file_of_run(parts: Sequence[RunFolder], member: str | None) -> Path:
     """The file of a run that is meant: its winner, or the front that has a member."""
     run = parts[0].path
     if member is None:

@@ -1,0 +1,198 @@
+"""``formfinder describe … hardware=NAME``: where the time of a network would go on a device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.display import Display
+from nas.export.best import check_best, read_architecture
+from nas.front import Front
+from nas.hardware.described import DescribedDevice
+from nas.hardware.device import DEVICES
+from nas.hardware.host import host_spec
+from nas.hardware.profile import HardwareConfig
+from nas.roofline.estimating import Estimate, estimate_work
+from nas.roofline.kernels import Setting
+from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_kib
+from nas.roofline.slow import Change, changes, layer_times, padded_sizes
+from nas.run_folder import RunFolder, read_json
+from nas.steps.describing import DEFAULT_CLASSES, file_of_run
+from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
+from search_spaces.space import SearchSpace
+from supernet.operators import all_cards
+from supernet.workload import Workload, workload
+
+SHOWN = 3
+
+
+def describe_on_device(
+    path: Path, display: Display, member: str | None, hardware: str, batch: int | None
+) -> None:
+    """Print where the time of what a file or a run holds would go on a device.
+
+    Args:
+        path: an architecture's JSON, a ``best.json``, a ``front.json`` or a run folder.
+        display: where to.
+        member: the member of the front that is meant; None: the winner.
+        hardware: a described device, or this computer's processor (``cpu``).
+        batch: images of one pass; None: one.
+
+    Raises:
+        UserError: it is none of these, has no such member, or nothing is known of the device.
+    """
+    setting = setting_on(hardware, batch)
+    space = _space_of(path)
+    if path.is_dir():
+        path = file_of_run(RunFolder.at(path).parts(), member)
+    data, measured = read_json(path), None
+    if "members" in data:
+        front = Front.load(path)
+        found = front.find(member or front.winner)
+        architecture, classes = found.architecture, len(front.data["classes"])
+        measured = _measured(front.profile, found.metrics["latency_ms"].to_dict(), hardware)
+    elif member is not None:
+        raise UserError(f"{path}: member={member!r}: only a run or a front.json has members")
+    elif "architecture" in data:
+        check_best(data, path)
+        architecture = Architecture.from_dict(data["architecture"])
+        classes = len(data["task"]["classes"])
+        measured = _measured(data["profile"], data["metrics"]["latency_ms"], hardware)
+    else:
+        architecture, classes = read_architecture(data, path), DEFAULT_CLASSES
+    describe_on(hardware, setting, architecture, classes, display, space, measured)
+
+
+def _space_of(path: Path) -> SearchSpace | None:
+    """The space of the run that a path is, or lies in; None where there is none."""
+    folder = RunFolder.at(path if path.is_dir() else path.parent)
+    if not folder.space.exists():
+        return None
+    return SearchSpace(read_json(folder.space)["space"], all_cards())
+
+
+def _measured(
+    profile: Mapping[str, Any], latency: Mapping[str, Any], hardware: str
+) -> Mapping[str, Any] | None:
+    """A latency, if it was measured on this device."""
+    same = profile.get("device") == hardware and latency["kind"] == "measured"
+    return latency if same else None
+
+
+def describe_on(
+    device: str,
+    setting: Setting,
+    architecture: Architecture,
+    num_classes: int,
+    display: Display,
+    space: SearchSpace | None = None,
+    measured: Mapping[str, Any] | None = None,
+) -> None:
+    """Print the layers by time, what is padded, and the changes that save most.
+
+    Args:
+        device: its name.
+        setting: how it runs networks.
+        architecture: of the network.
+        num_classes: outputs of its head.
+        display: where to.
+        space: whose genes may change; None: any part of the network.
+        measured: the latency metric of the network on this device, where there is one.
+    """
+    work = workload(architecture, num_classes)
+    found = estimate_work(work, device, setting)
+    _table(work, found, setting, display)
+    _summary(found, work, setting, display)
+    if measured is not None:
+        display.line(
+            f"measured: {measured['value']:.3f} ms, estimated {found.latency_ms:.3f} ms "
+            f"({found.latency_ms / measured['value'] - 1:+.0%})"
+        )
+    for line in padded_sizes(work, setting):
+        display.line(f"padded: {line}")
+    _changes(changes(architecture, num_classes, device, setting, space), found, display)
+
+
+def setting_on(name: str, batch: int | None = None) -> Setting:
+    """How a device runs networks by default.
+
+    Raises:
+        UserError: there is no such device, or nothing is known of it, or it runs no such batch.
+    """
+    device = DEVICES[name]
+    usual = device.default()
+    if batch is not None:
+        usual.batch = batch
+        device.check(name, usual)
+    if isinstance(device, DescribedDevice):
+        return device.setting(usual)
+    if name != "cpu":
+        raise UserError(
+            f"hardware={name!r}: nothing is known of the device; described are "
+            f"{', '.join(d.name for d in DEVICES if isinstance(d, DescribedDevice))}, and cpu"
+        )
+    return _host(usual)
+
+
+def _host(usual: HardwareConfig) -> Setting:
+    spec = host_spec()
+    return Setting(spec=spec, precision="fp32", batch=usual.batch or 1, threads=usual.threads)
+
+
+def _table(work: Workload, found: Estimate, setting: Setting, display: Display) -> None:
+    rows = [
+        (
+            layer.name.replace("stages.", "").replace("blocks.", ""),
+            layer.op,
+            _ms(layer.latency_ms),
+            f"{layer.share:.0%}",
+            layer.bound,
+            f"{layer.of_peak:.0%}",
+        )
+        for layer in layer_times(work, found, setting)
+    ]
+    rows.append(("total", "", _ms(found.latency_ms), "", found.bound, ""))
+    display.step(f"On {found.device}: {setting.spec.model}, estimated")
+    how = "compiled" if found.compiled else "operator by operator"
+    display.line(f"{found.precision}, batch {found.batch}, {how}; nothing was run")
+    columns = ("layer", "operator", "ms", "share", "bound by", "of peak")
+    display.table("", columns, rows)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3f}" if value < 100 else f"{value:,.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _summary(found: Estimate, work: Workload, setting: Setting, display: Display) -> None:
+    display.line(
+        f"{_short(found.throughput)} images/s, {_short(found.energy_mj)} mJ an image, "
+        f"{found.memory_mb:.3f} MB: all estimated"
+    )
+    if setting.spec.kind != "mcu":
+        return
+    kib = {name: sram_kib(work, name) for name in SCHEDULES}
+    listed = ", ".join(f"{name} {value:.1f}" for name, value in kib.items())
+    limits = setting.spec.memory_mb * 1e6 / 1024, setting.spec.flash_mb * 1e6 / 1024
+    display.line(f"SRAM, KiB of {limits[0]:.0f}: {listed}")
+    display.line(f"flash, KiB of {limits[1]:.0f}: {flash_bytes(work) / 1024:.1f} for weights")
+
+
+def _changes(found: list[Change], before: Estimate, display: Display) -> None:
+    if not found:
+        display.line("no single change saves time")
+        return
+    display.line("Single changes that save most (what they cost in accuracy is not known):")
+    # The same change in another layer tells nothing new: the first stands for them.
+    kinds = {re.sub(r"layer\d+", "layer", change.what): change for change in reversed(found)}
+    for change in sorted(kinds.values(), key=lambda one: -one.saved_ms)[:SHOWN]:
+        display.line(
+            f"  {change.what}: saves {_ms(change.saved_ms)} ms "
+            f"({change.saved_ms / before.latency_ms:.0%})"
+        )
