@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces.architecture import NONE, Architecture, OpSetting
-from search_spaces.card import Cards, Geometry
+from search_spaces.card import AttentionCard, Cards, Geometry, ReductionCard
 from search_spaces.spec import SpaceSpec, StageSpec
 
 IntArray = npt.NDArray[np.int64]
@@ -60,11 +60,13 @@ class Node:
         geometry: of the tokens.
         mixed: whether anything has passed information between tokens in this stage.
         position_in: in how many layers the position operator acts; -1 where it has acted.
+        inside: the position, where it acts inside of every attention.
     """
 
     geometry: Geometry
     mixed: bool = False
     position_in: int = -1
+    inside: OpSetting | None = None
 
 
 def start_node(
@@ -85,7 +87,8 @@ def start_node(
     reason = place.rejects(geometry, position)
     if reason is not None:
         return f"position {position}: {reason}"
-    return Node(geometry, position_in=place.after_block)
+    inside = position if place.inside is not None else None
+    return Node(geometry, position_in=place.after_block, inside=inside)
 
 
 def step(
@@ -107,6 +110,9 @@ def step(
         if isinstance(reduced, str):
             return reduced
         geometry = reduced
+    reason = _why_not_inside(node, geometry, attention, mixer, reducer)
+    if reason is not None:
+        return reason
     if mixer.needs_grid and geometry.grid is None:
         return f"attention {attention} needs a grid, and a reduction before it has dissolved it"
     reason = mixer.rejects(geometry, attention)
@@ -119,7 +125,27 @@ def step(
         geometry = reduced
     if node.position_in == 0 and cards.position[position.op].needs_grid and geometry.grid is None:
         return f"position {position} behind this layer needs a grid, and {reduction} dissolves it"
-    return Node(geometry, node.mixed or mixer.mixes, max(node.position_in - 1, -1))
+    behind, mixed = max(node.position_in - 1, -1), node.mixed or mixer.mixes
+    return Node(geometry, mixed, behind, node.inside)
+
+
+def _why_not_inside(
+    node: Node,
+    geometry: Geometry,
+    attention: OpSetting,
+    mixer: AttentionCard,
+    reducer: ReductionCard,
+) -> str | None:
+    """Why a position that acts inside of attention forbids this layer, or None."""
+    if node.inside is None or mixer.identity:
+        return None
+    if not mixer.relative:
+        return f"attention {attention} cannot read the position {node.inside}"
+    if geometry.grid is None:
+        return f"position {node.inside} needs a grid, and a reduction before has dissolved it"
+    if reducer.wants:
+        return f"reduction {reducer.name} scores tokens without the position {node.inside}"
+    return None
 
 
 def _reduce(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from search_spaces.architecture import OpSetting, Value
@@ -103,6 +103,17 @@ def shared_matrix(name: str) -> tuple[ParameterSpec, ...]:
     )
 
 
+def joint_bias(spec: ParameterSpec) -> ParameterSpec:
+    """The bias of q, k or v as a part of one prefix ``[:3 · inner]`` of one master; other
+    parameters as they are.
+    """
+    shared = ("q_bias", "k_bias", "v_bias")
+    if not spec.shared or spec.name not in shared or spec.master is not None:
+        return spec
+    before = shared.index(spec.name)
+    return replace(spec, master="qkv_bias", start=lambda s: (before * s.inner,))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What every operator declares.
@@ -147,6 +158,7 @@ class AttentionCard(Card):
         gives: scores it can hand to a reduction: ``class``, ``received``, ``context``,
             ``key_mean``.
         shared: which of the shared matrices it uses whole, out of q, k, v, o.
+        relative: whether it reads the tables of a position that acts inside of attention.
         identity: whether it does nothing at all (then it has no norm either).
     """
 
@@ -157,6 +169,7 @@ class AttentionCard(Card):
     needs_grid: bool = False
     gives: tuple[str, ...] = ()
     shared: tuple[str, ...] = ("q", "k", "v", "o")
+    relative: bool = False
     identity: bool = False
 
     def gives_scores(self, special: int) -> tuple[str, ...]:
@@ -212,11 +225,14 @@ class PositionCard(Card):
         kernels: its work.
         after_block: applied behind this block, counted from 0; -1 is the input.
         needs_grid: whether tokens must form a rectangle there.
+        inside: parameters it puts into every layer's attention, which must be one that reads
+            them (``relative``) on tokens that form a rectangle; their work is that attention's.
     """
 
     kernels: Callable[[Sizes, OpSetting], list[Kernel]]
     after_block: int = -1
     needs_grid: bool = False
+    inside: Callable[[OpSetting], tuple[ParameterSpec, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

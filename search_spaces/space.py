@@ -93,7 +93,9 @@ class SearchSpace:
 
     def digest(self) -> str:
         """16 hexadecimal digits that name the set of choices (not the operators' code)."""
-        text = json.dumps([[g.name, list(g.choices)] for g in self.genes] + [repr(self.spec)])
+        joint = ["joint_qkv_bias"] if self.spec.joint_qkv_bias else []
+        genes = [[g.name, list(g.choices)] for g in self.genes]
+        text = json.dumps([*genes, repr(self.spec), *joint])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def cardinality(self) -> int:

@@ -47,6 +47,10 @@ class SpaceSpec:
     norm_eps: float = 1e-6
     min_tokens: int = 4
     pad: bool = False
+    # How a layer's shared biases of q, k and v are cut: each from its own front, or (joint) all
+    # three as one prefix of one vector, so that their offsets move with the heads (AutoFormer).
+    # Without a place in the text: a space that does not use it keeps its digest.
+    joint_qkv_bias: bool = dataclasses.field(default=False, repr=False)
     # Not of the declaration, so neither in its text nor in its digest: a device's refusals.
     excluded: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -80,6 +84,9 @@ def parse_spec(data: Mapping[str, Any], cards: Cards) -> SpaceSpec:
     pad = data.get("pad", False)
     if not isinstance(pad, bool):
         raise bad_value("space.pad", pad, "true or false")
+    joint = data.get("joint_qkv_bias", False)
+    if not isinstance(joint, bool):
+        raise bad_value("space.joint_qkv_bias", joint, "true or false")
     spec = SpaceSpec(
         image_size=(sides[0], sides[1]),
         channels=_integer("space.channels", data["channels"], 1),
@@ -96,6 +103,7 @@ def parse_spec(data: Mapping[str, Any], cards: Cards) -> SpaceSpec:
         norm_eps=_number("space.norm_eps", data.get("norm_eps", 1e-6)),
         min_tokens=_integer("space.min_tokens", data.get("min_tokens", 4), 1),
         pad=pad,
+        joint_qkv_bias=joint,
     )
     _check_patches(spec, cards)
     return spec

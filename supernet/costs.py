@@ -18,7 +18,7 @@ from search_spaces.automaton import DEAD, IntArray
 from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
-from supernet.network import head_specs, mlp_specs, special_specs
+from supernet.network import head_specs, inside_specs, mlp_specs, special_specs
 from supernet.workload import (
     BYTES_FP32,
     MB,
@@ -160,6 +160,13 @@ class SpaceCosts:
             rows.append((g.tokens, g.special, height, width, int(g.merged)))
         return np.array(rows, dtype=np.int64)
 
+    @cached_property
+    def inside(self) -> IntArray:
+        """Which position acts inside of the attention behind each node; 0: none."""
+        positions = [None, *self.space.spec.position]
+        found = [positions.index(node.inside) for node in self.space.automaton.nodes]
+        return np.array(found, dtype=np.int64)
+
     def _width(self, genes: IntArray, number: int) -> IntArray:
         column = self.space.layout.stage_start[number] + 1
         return np.array(self.space.spec.stages[number].width)[genes[:, column]]
@@ -282,7 +289,8 @@ class _LayerTable:
         columns = np.stack(np.unravel_index(missing, self.dims), axis=1)
         rows = np.zeros((len(missing), self.rows.shape[1]))
         peaks = np.zeros((len(missing), 2))
-        letters = columns[:, 2] * self.dims[5] + columns[:, 5]
+        inside = self.owner.inside[columns[:, 0]]
+        letters = (inside * self.dims[2] + columns[:, 2]) * self.dims[5] + columns[:, 5]
         for letter in np.unique(letters):
             group = np.flatnonzero(letters == letter)
             rows[group], peaks[group] = self._formulas(columns[group])
@@ -291,7 +299,9 @@ class _LayerTable:
         self.peaks = np.concatenate([self.peaks, peaks])
 
     def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Rows of one (attention, reduction) pair, straight from the cards' formulas."""
+        """Rows of one (attention, reduction) pair under one kind of position inside of attention,
+        straight from the cards' formulas.
+        """
         owner, stage = self.owner, self.stage
         cards, automaton = owner.space.cards, owner.space.automaton
         node, width, attention, heads, ratio, reduction = columns.T
@@ -300,12 +310,15 @@ class _LayerTable:
             stage.reduction[reduction[0]],
         )
         mixer, reducer = cards.attention[mixer_setting.op], cards.reduction[reducer_setting.op]
+        position = automaton.nodes[node[0]].inside
+        inside = () if position is None else inside_specs(mixer, position)
         hidden = np.array([[stage.hidden(w, r) for r in stage.mlp_ratio] for w in stage.width])
         before = Sizes(
             width=np.array(stage.width)[width],
             heads=np.array(stage.heads)[heads] * mixer.has_heads,
             head_dim=owner.space.spec.head_dim * mixer.has_heads,
             hidden=hidden[width, ratio],
+            relative=int(bool(inside)),
             **owner.geometry_columns(node),
         )
         behind = automaton.steps[self.number][node, attention, reduction]
@@ -325,7 +338,7 @@ class _LayerTable:
         )
         kernels = [*attention_section(layer), *reduction_section(layer), *mlp_section(layer)]
         params = (
-            parameter_count(mixer.specs(mixer_setting), layer.mixing)
+            parameter_count((*mixer.specs(mixer_setting), *inside), layer.mixing)
             + parameter_count(reducer.parameters(reducer_setting), after)
             + parameter_count(mlp_specs(), layer.mlp)
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.card import ParameterSpec, norm_specs
+from search_spaces.card import ParameterSpec, joint_bias, norm_specs
 from search_spaces.errors import bad_value
 from search_spaces.space import SearchSpace
 from search_spaces.workload import Sizes
@@ -19,7 +19,15 @@ from supernet.cutting import Plan, Source
 from supernet.extract import VisionTransformer
 from supernet.forward import EMPTY, Features, WeightSource, forward_features, forward_logits
 from supernet.layers import ParameterGroup, make_cut, master_shapes
-from supernet.network import Part, ResolvedNetwork, head_specs, mlp_specs, resolve, special_specs
+from supernet.network import (
+    Part,
+    ResolvedNetwork,
+    head_specs,
+    inside_specs,
+    mlp_specs,
+    resolve,
+    special_specs,
+)
 
 Share = Literal["all", "family", "none"]
 PLANS_KEPT = 256
@@ -95,11 +103,15 @@ class Supernet(nn.Module):
         return plan
 
     def _sources(self, part: Part) -> Iterator[Source]:
-        for spec in part.specs:
+        for spec in map(self._ruled, part.specs):
             group = _key(self._place(part.master, part.op, spec))
             master = spec.master or spec.name
             shape = tuple(self.masters[group].get_parameter(master).shape)
             yield Source(spec.name, group, master, make_cut(spec, part.sizes, shape))
+
+    def _ruled(self, spec: ParameterSpec) -> ParameterSpec:
+        """A parameter with the slicing rule that the space sets for it."""
+        return joint_bias(spec) if self.space.spec.joint_qkv_bias else spec
 
     def _place(self, master: str, op: str, spec: ParameterSpec) -> str:
         if spec.shared:
@@ -155,7 +167,7 @@ def _master_uses(supernet: Supernet) -> dict[str, list[tuple[ParameterSpec, Size
     uses: dict[str, list[tuple[ParameterSpec, Sizes]]] = {}
 
     def add(place: str, op: str, specs: tuple[ParameterSpec, ...], sizes: Sizes) -> None:
-        for spec in specs:
+        for spec in map(supernet._ruled, specs):
             uses.setdefault(supernet._place(place, op, spec), []).append((spec, sizes))
 
     space = supernet.space
@@ -174,8 +186,11 @@ def _master_uses(supernet: Supernet) -> dict[str, list[tuple[ParameterSpec, Size
         for layer in range(max(stage.depth)):
             place = f"stages.{number}.layers.{layer}"
             for setting in stage.attention:
-                specs = cards.attention[setting.op].specs(setting)
-                add(f"{place}.attention", setting.op, specs, sizes)
+                card = cards.attention[setting.op]
+                add(f"{place}.attention", setting.op, card.specs(setting), sizes)
+                for position in spec.position:
+                    inside = inside_specs(card, position)
+                    add(f"{place}.attention", setting.op, inside, sizes)
             for setting in stage.reduction:
                 specs = cards.reduction[setting.op].parameters(setting)
                 add(f"{place}.reduction", setting.op, specs, sizes)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from search_spaces.architecture import Architecture, Block, OpSetting
 from search_spaces.automaton import Node, SingleRules, walk
-from search_spaces.card import Geometry, ParameterSpec, norm_specs
+from search_spaces.card import AttentionCard, Geometry, ParameterSpec, norm_specs
 from search_spaces.errors import UserError
 from search_spaces.workload import Sizes
 from supernet.attention import ATTENTIONS
@@ -113,6 +113,12 @@ def mlp_specs() -> tuple[ParameterSpec, ...]:
         ParameterSpec(name="fc2_weight", shape=lambda s: (s.width, s.hidden)),
         ParameterSpec(name="fc2_bias", shape=lambda s: (s.width,), init="zeros"),
     )
+
+
+def inside_specs(card: AttentionCard, position: OpSetting) -> tuple[ParameterSpec, ...]:
+    """What a position that acts inside of attention puts into a layer."""
+    inside = POSITIONS[position.op].card.inside
+    return inside(position) if inside is not None and card.relative else ()
 
 
 def special_specs(special: int) -> tuple[ParameterSpec, ...]:
@@ -234,7 +240,13 @@ class _Resolver:
     ) -> ResolvedBlock:
         attention, reduction = ATTENTIONS[block.attention.op], REDUCTIONS[block.reduction.op]
         path, master = f"stages.{number}.blocks.{layer}", f"stages.{number}.layers.{layer}"
-        here = before.but(heads=block.heads, head_dim=block.head_dim, hidden=block.mlp_hidden)
+        inside = inside_specs(attention.card, self.architecture.position)
+        here = before.but(
+            heads=block.heads,
+            head_dim=block.head_dim,
+            hidden=block.mlp_hidden,
+            relative=int(bool(inside)),
+        )
         after = here.but(**geometry_sizes(behind))
         hook = reduction.card.hook
         mixing = after if hook == "before_attention" else here
@@ -250,7 +262,7 @@ class _Resolver:
             after=after,
             attention_part=Part(
                 f"{path}.attention",
-                attention.card.specs(block.attention),
+                (*attention.card.specs(block.attention), *inside),
                 mixing,
                 attention.name,
                 f"{master}.attention",

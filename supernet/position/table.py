@@ -13,7 +13,8 @@ from supernet.position import POSITIONS
 from supernet.tokens import TokenState
 
 
-def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
+def table_parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
+    """The rows of patches, by grid, and those of special tokens."""
     return (
         ParameterSpec(
             name="table",
@@ -25,10 +26,19 @@ def _parameters(setting: OpSetting) -> tuple[ParameterSpec, ...]:
     )
 
 
-def _kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
+def table_kernels(sizes: Sizes, setting: OpSetting) -> list[Kernel]:
+    """One sum."""
     size = sizes.all_tokens * sizes.width
     joined = size * np.minimum(sizes.special, 1)  # the rows of special tokens, put in front
     return beside(joined, [elementwise("add", 2 * size, weights=size, live=size)])
+
+
+def add_table(state: TokenState, w: Weights) -> TokenState:
+    """Add a row to every token."""
+    table_ND = w["table"].flatten(0, 1)
+    if state.special:
+        table_ND = torch.cat([w["special"], table_ND])
+    return state.but(x_BND=state.x_BND + table_ND)
 
 
 @POSITIONS.register
@@ -39,13 +49,10 @@ class Table(Position):
         name="table",
         summary="learned absolute positions, one row a token",
         source="ViT",
-        parameters=_parameters,
-        kernels=_kernels,
+        parameters=table_parameters,
+        kernels=table_kernels,
     )
 
     def forward(self, state: TokenState, w: Weights, setting: OpSetting) -> TokenState:
         """See ``Position.forward``."""
-        table_ND = w["table"].flatten(0, 1)
-        if state.special:
-            table_ND = torch.cat([w["special"], table_ND])
-        return state.but(x_BND=state.x_BND + table_ND)
+        return add_table(state, w)

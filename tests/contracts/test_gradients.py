@@ -12,6 +12,7 @@ from search_spaces.architecture import Architecture
 from supernet.attention import ATTENTIONS
 from supernet.model import Supernet
 from supernet.network import Part, resolve
+from supernet.position import POSITIONS
 from tests.contracts.cases import CLASSES
 
 
@@ -33,11 +34,12 @@ def used_elements(
             yield f"masters.{source.group}.{source.master}", parts[path], source.name, made_of != 0
 
 
-def gradient_free(part: Part) -> tuple[str, ...]:
+def gradient_free(part: Part, architecture: Architecture) -> tuple[str, ...]:
     """Parameters whose gradient may be zero by the maths."""
     if not part.path.endswith(".attention"):
         return ()
-    return ATTENTIONS[part.op].card.gradient_free
+    inside = POSITIONS[architecture.position.op].card.gradient_free
+    return (*ATTENTIONS[part.op].card.gradient_free, *inside)
 
 
 def test_backward_reaches_exactly_the_weights_in_use(case, place, supernet_at, images_at) -> None:
@@ -56,6 +58,6 @@ def test_backward_reaches_exactly_the_weights_in_use(case, place, supernet_at, i
         outside[master] &= ~used
         inside = gradients[master][used]
         assert torch.isfinite(inside).all(), (part.path, name)
-        if name not in gradient_free(part):
+        if name not in gradient_free(part, architecture):
             assert (inside != 0).all(), (part.path, name)
     assert [name for name, g in gradients.items() if g[outside[name]].any()] == []
