@@ -1,6 +1,7 @@
-"""Peak memory of a forward pass, from the allocator's own events: exact and repeatable.
+"""Peak memory of a forward pass: in torch eager from the allocator's own events.
 
-Unlike the resident set of the process, it sees 200 KB, and it sees the same every time.
+They are exact and repeatable: unlike the resident set of the process, they show 200 KB, and the
+same every time. Other runtimes measure in ways of their own, ``Runtime.peak_memory``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from nas.hardware.profile import HardwareProfile
 
 RUNTIME = "torch_eager"
 _MB = 1e6
@@ -42,6 +45,17 @@ class PeakMemory:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the sum included."""
         return asdict(self) | {"peak_memory_mb": self.peak_memory_mb}
+
+
+def peak_memory_on(profile: HardwareProfile, model: nn.Module, example: Tensor) -> PeakMemory:
+    """Weights and peak activations as the profile's runtime needs them.
+
+    Where it cannot tell, those of torch eager on the processor: ``runtime`` names which.
+    """
+    from nas.runtimes.base import RUNTIMES
+
+    found = RUNTIMES[profile.runtime].peak_memory(model, example, profile)
+    return found or measure_peak_memory(model, example)
 
 
 def measure_peak_memory(model: nn.Module, example: Tensor) -> PeakMemory:
