@@ -117,10 +117,12 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     for word in waiting:
         if word in ("-m", "--multirun"):
             flags.append("--multirun")
+        elif word == "--all-front":
+            overrides.append("export.all_front=true")
         elif word.partition("=")[0] in ("--config-dir", "--cfg"):
             flags.extend(_flag(word, waiting))
         elif word.startswith("-"):
-            known = ("--help", "--multirun", "--config-dir", "--cfg")
+            known = ("--help", "--multirun", "--config-dir", "--cfg", "--all-front")
             raise unknown_name("option", word, known)
         elif "=" in word or word.startswith(("+", "~")):
             overrides.append(word)

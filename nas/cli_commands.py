@@ -100,8 +100,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             name="export",
-            summary="the winner, or --all-front, in every format, checked and timed",
-            usage="[RUN] [--all-front] [export.formats=[NAME,...]] [key=value ...]",
+            summary="the winner in every format, each file checked and timed",
+            usage="[RUN] [--all-front] [key=value ...]",
             target="nas.pipeline:export",
             details="Writes best.json and the report, and into exports/ a readable model.py, ONNX\n"
             "in fp32 and int8, a torch.export program, the Hugging Face layout and a model\n"
@@ -109,7 +109,7 @@ COMMANDS: dict[str, Command] = {
             "test images. `formfinder list format` shows the formats.",
             examples=(
                 "formfinder export runs/digits-cpu-s0",
-                "formfinder export runs/digits-cpu-s0 --all-front export.formats=[onnx,torch]",
+                "formfinder export runs/digits-cpu-s0 --all-front export.formats=[onnx]",
                 "formfinder export runs/digits-cpu-s0 finetune.epochs=10",
             ),
             sections=("export", "finetune", "report", "device", *_PLACE),

@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "objective": ("nas.objectives", "OBJECTIVES", "metrics to search for or to limit"),
     "sampler": ("nas.samplers", "SAMPLERS", "who proposes candidates"),
     "proxy": ("nas.proxies", "PROXIES", "scores of untrained networks"),
+    "format": ("nas.export.formats", "FORMATS", "what an exported model is written as"),
     "executor": ("nas.executors", "EXECUTORS", "where candidates are evaluated"),
     "predictor": ("nas.predictors.family", "FAMILIES", "what learns latencies"),
     "data": ("nas.data", "SOURCES", "sources of images"),

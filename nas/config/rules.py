@@ -131,6 +131,8 @@ def _check_names(config: RunConfig) -> None:
     _check_member("executor.name", config.executor.name, "executor")
     for name in config.proxies.names:
         _check_member("proxies.names", name, "proxy")
+    for name in config.export.formats:
+        _check_member("export.formats", name, "format")
     if not config.hardware:
         raise bad_value("hardware", "[]", "at least one profile, e.g. hardware=cpu")
     for name, profile in config.hardware.items():

@@ -127,6 +127,14 @@ class FinetuneConfig:
 
 
 @dataclass
+class ExportConfig:
+    """What ``formfinder export`` writes beside ``best.json``."""
+
+    formats: list[str] = resumable([], "formats to write; none: all that fit")
+    all_front: bool = resumable(False, "every member of the front, not the winner alone")
+
+
+@dataclass
 class ReportConfig:
     """What the report adds."""
 
@@ -150,6 +158,7 @@ class RunConfig:
     executor: ExecutorConfig = section(ExecutorConfig, "where they are evaluated")
     proxies: ProxiesConfig = section(ProxiesConfig, "scores without training to compare")
     finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
+    export: ExportConfig = section(ExportConfig, "formats of the exported model")
     report: ReportConfig = section(ReportConfig, "what the report adds")
     seed: int = identity(0, "seed of training and search")
     device: str = resumable("auto", "torch device for training: auto, cpu, cuda or mps")

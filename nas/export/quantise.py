@@ -93,13 +93,12 @@ def _prepared(model_bytes: bytes, folder: Path) -> Any:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    (folder / "fp32.onnx").write_bytes(model_bytes)  # handed in memory, it loses its weights
     # Its symbolic inference stumbles over Expand, and weights need none.
-    quant_pre_process(
-        onnx.load_from_string(model_bytes),
-        str(folder / "prepared.onnx"),
-        skip_symbolic_shape=True,
-    )
+    quant_pre_process(folder / "fp32.onnx", str(folder / "prepared.onnx"), skip_symbolic_shape=True)
     model = onnx.load(folder / "prepared.onnx")
+    # Shapes of tensors that the quantiser will turn round, a classifier's weights say.
+    del model.graph.value_info[:]
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
     return model
