@@ -175,6 +175,7 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
         Output("drawn", "options"),
         Output("genes-controls", "hidden"),
         Output("images-controls", "hidden"),
+        Output("images-part", "hidden"),
         Output("table-controls", "hidden"),
         Input("view", "data"),
         Input("version", "data"),
@@ -185,10 +186,10 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
     )
     def content(data: Any, _: Any, drawn: Any, selection: Any, genes: Any) -> tuple[Any, ...]:
         if data is None:
-            return (no_update,) * 6
+            return (no_update,) * 7
         view = View.of_data({**mapping(data), **mapping(selection)})
         shown = shown_runs(runs, view)
-        hidden = tuple(view.tab != name for name in ("genes", "images", "table"))
+        hidden = tuple(view.tab != name for name in ("genes", "images", "images", "table"))
         if view.tab == "images":
             return ([], no_update, no_update, *hidden)
         if view.tab == "genes":

@@ -146,7 +146,11 @@ def _tabs_card(view: View) -> Any:
             html.Div(genes, id="genes-controls", className="controls", hidden=True),
             html.Div(images, id="images-controls", className="controls", hidden=True),
             html.Div(tables, id="table-controls", className="controls", hidden=True),
-            html.Div(id="image-status", role="status"),
+            html.Div(
+                [html.Div(id="image-status", role="status"), html.Div(id="samples")],
+                id="images-part",
+                hidden=True,
+            ),
             html.Div(id="content"),
         ],
         id="tabs-card",
