@@ -19,6 +19,7 @@ from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
 from supernet.costs import Costs
 
+MCU_METRICS = ("sram_kib", "flash_kib")
 COUNTED = ("peak_memory_mb", "params", "macs")
 PROBE = 4096
 ROUNDS, PATIENCE = 30, 6
@@ -54,6 +55,25 @@ def device_limits(names: Iterable[str]) -> tuple[Limit, ...]:
             for metric, bound in device.limits.items():
                 bounds[metric] = min(bound, bounds.get(metric, math.inf))
     return tuple(Limit(OBJECTIVES[metric], bound) for metric, bound in bounds.items())
+
+
+def check_metrics(config: RunConfig) -> None:
+    """Refuse to search for, or limit, what a device does not have: SRAM of a server, say.
+
+    Raises:
+        UserError: names the metric and the device.
+    """
+    named = {f"constraints.{name}": name for name, v in config.constraints.items() if v is not None}
+    named |= {"search.objectives": name for name in config.search.objectives if name in MCU_METRICS}
+    for field, name in named.items():
+        for profile in config.hardware.values():
+            device = DEVICES[profile.device]
+            limits = device.limits if isinstance(device, DescribedDevice) else {}
+            if name in MCU_METRICS and name not in limits:
+                raise UserError(
+                    f"{field}: {name} is known of microcontrollers alone, not of "
+                    f"{profile.device!r}; there peak_memory_mb and params say as much"
+                )
 
 
 def _tighter(asked: Limit, limit: Limit) -> bool:

@@ -21,7 +21,7 @@ from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
-from nas.limits import check_reachable, closed_form, limits_of
+from nas.limits import check_metrics, check_reachable, closed_form, limits_of
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
 from nas.runtimes.base import RUNTIMES, FloatArray
@@ -243,6 +243,7 @@ class Run:
 
     def _check_limits(self) -> None:
         """Refuse limits on counted metrics that nothing meets; measured ones have to wait."""
+        check_metrics(self.config)
         limits = limits_of(self.config)
         if limits:
             batch = min(profile.batch for profile in self.profiles)

@@ -3,7 +3,8 @@
 A described device states its own power, and estimates kernel by kernel. Of a measured device only
 the latency is known: what a core draws while it stands still, times that, and what arithmetic and
 reading the weights cost. The sizes are those of a server core (Xeon 8380, see its spec sheet) and
-right to a factor, not to a percent; they rank networks of one device.
+right to a factor, not to a percent; they rank networks of one device. In verification a counter
+(RAPL, NVML) takes its place where one can be read: ``nas/hardware/counters.py``.
 """
 
 from collections.abc import Mapping

@@ -29,6 +29,7 @@ from nas.proxies import PROXIES
 from nas.roofline.columns import DescribedCosts
 from nas.run import Run
 from nas.runtimes.base import FloatArray
+from nas.steps.energy import measured_energy
 from nas.steps.estimated import estimated_metrics
 from nas.steps.profiling import load_predictor
 from nas.study import FinishedTrial, StudyResult
@@ -151,6 +152,7 @@ def _member(
     else:
         latency = _latency(measured[trial.digest], predictor.predict(costs.features_BF))
         on_device = {"latency_ms": latency, "peak_memory_mb": _memory(run, profile, model, costs)}
+        on_device |= measured_energy(run, profile, model)
     metrics = {
         "accuracy": accuracy_metric(correct[trial.digest], "val", run),
         **on_device,

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.config.schema import RunConfig
+from nas.config.schema import RunConfig, SearchConfig
 from nas.hardware.described import described
+from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
-from nas.limits import closed_form, device_limits, limits_of
+from nas.limits import check_metrics, closed_form, device_limits, limits_of
 from nas.objectives import unmet
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.roofline.schedule import SCHEDULES, flash_bytes, section_bytes, sram_bytes
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+from search_spaces.errors import UserError
 from search_spaces.presets import preset
 from search_spaces.space import SearchSpace
 from search_spaces.workload import attention, elementwise, linear
@@ -157,3 +159,17 @@ def test_a_candidate_beyond_the_limits_is_known_before_its_accuracy() -> None:
     assert unmet(limits, small) == []
     assert [one.objective.name for one in unmet(limits, large)] == ["flash_kib"]
     assert large["peak_memory_mb"] == pytest.approx(large["sram_kib"] * 1024 / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"constraints": {"sram_kib": 100.0}}, "constraints.sram_kib"),
+        ({"search": SearchConfig(objectives=["accuracy", "flash_kib"])}, "search.objectives"),
+    ],
+)
+def test_sram_of_a_processor_is_refused(change, field) -> None:
+    config = RunConfig(hardware={"cpu": DEVICES["cpu"].default()}, **change)
+    with pytest.raises(UserError, match=rf"{field}: \w+ is known of microcontrollers alone"):
+        check_metrics(config)
+    check_metrics(replace(config, hardware={"mcu": described("stm32f746").default()}))
