@@ -31,14 +31,20 @@ AUTOFORMER_T: dict[str, Any] = {
 """The choices of AutoFormer's tiny supernet, without its relative positions."""
 
 
-def _digits_data(**changes: Any) -> dict[str, Any]:
-    """The default space's content for one-channel images of 16 px; ``changes`` go to its stage."""
-    text = (resources.files("conf") / "space" / "digits.yaml").read_text(encoding="utf-8")
-    config = OmegaConf.create({"data": {"image_size": 16, "channels": 1}})
+def _packaged(name: str, image_size: int, channels: int) -> dict[str, Any]:
+    """The content of ``conf/space/NAME.yaml`` for images of one size."""
+    text = (resources.files("conf") / "space" / f"{name}.yaml").read_text(encoding="utf-8")
+    config = OmegaConf.create({"data": {"image_size": image_size, "channels": channels}})
     config["space"] = OmegaConf.create(text)
     data: Any = OmegaConf.to_container(config, resolve=True)
-    data["space"]["stages"][0] |= changes
     return dict(data["space"])
+
+
+def _digits_data(**changes: Any) -> dict[str, Any]:
+    """The default space's content for one-channel images of 16 px; ``changes`` go to its stage."""
+    data = _packaged("digits", 16, 1)
+    data["stages"][0] |= changes
+    return data
 
 
 def digits() -> SearchSpace:
@@ -68,6 +74,11 @@ def colour_224() -> SearchSpace:
 def autoformer_t() -> SearchSpace:
     """Networks of AutoFormer-T's sizes at 224 px, softmax attention only."""
     return SearchSpace(AUTOFORMER_T, all_cards())
+
+
+def packaged(name: str, image_size: int) -> SearchSpace:
+    """A space of ``conf/space`` for colour images of one size."""
+    return SearchSpace(_packaged(name, image_size, 3), all_cards())
 
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {"digits": digits, "autoformer_t": autoformer_t}

@@ -7,17 +7,19 @@ its own genes. Each such combination is priced once, in columns, by the formulas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from search_spaces.architecture import NONE
 from search_spaces.automaton import DEAD, IntArray
 from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
+from supernet.features import Features
 from supernet.network import head_specs, inside_specs, mlp_specs, special_specs
 from supernet.workload import (
     BYTES_FP32,
@@ -34,8 +36,8 @@ from supernet.workload import (
 )
 
 FloatArray = npt.NDArray[np.float64]
-KINDS = ("linear", "attention", "matmul", "conv", "norm", "other")
-PER_KIND = ("count", "macs", "moved")
+RELATIVES = 4096
+EMPTY: Mapping[str, Sequence[Kernel]] = {}
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ class SpaceCosts:
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the feature columns."""
-        kinds = [f"{kind}_{what}" for kind in KINDS for what in PER_KIND]
+        return self.features.names
+
+    @cached_property
+    def features(self) -> Features:
+        """What the feature columns are."""
         spec = self.space.spec
         mixers = sorted({str(a) for stage in spec.stages for a in stage.attention})
-        reducers = sorted({str(r) for stage in spec.stages for r in stage.reduction})
-        layers = [f"layers_{label}" for label in (*mixers, *reducers)]
-        return (*kinds, *layers, "weights")
+        reducers = {str(r) for stage in spec.stages for r in stage.reduction} - {str(NONE)}
+        return Features([*mixers, *sorted(reducers)])
 
     def __call__(self, genes_BG: IntArray) -> Costs:
         """Costs of candidates; illegal genes are repaired first."""
@@ -125,21 +130,20 @@ class SpaceCosts:
         return Costs(sums[:, 0], sums[:, 1], front, behind, image, sums[:, 2:], self.feature_names)
 
     def row(
-        self, count: int, params: Count, kernels: Sequence[Kernel], labels: Sequence[str] = ()
+        self,
+        count: int,
+        params: Count,
+        kernels: Sequence[Kernel],
+        sections: Mapping[str, Sequence[Kernel]] = EMPTY,
     ) -> tuple[FloatArray, FloatArray]:
-        """Table rows ``(count, 2 + F)`` (params, MACs, features), and ``(count, 2)`` peaks."""
-        names = self.feature_names
-        rows = np.zeros((count, 2 + len(names)))
+        """Table rows ``(count, 2 + F)`` (params, MACs, features), and ``(count, 2)`` peaks.
+
+        ``sections`` says which of the kernels belong to which operator.
+        """
+        rows = np.zeros((count, 2 + len(self.feature_names)))
         rows[:, 0] = params
         rows[:, 1] = total(kernels, "macs")
-        for kernel in kernels:
-            kind = kernel.op if kernel.op in KINDS else "other"
-            start = 2 + KINDS.index(kind) * len(PER_KIND)
-            rows[:, start] += np.asarray(kernel.moved) > 0
-            rows[:, start + 1] += kernel.macs
-            rows[:, start + 2] += kernel.moved
-        for label in labels:
-            rows[:, 2 + names.index(f"layers_{label}")] += 1
+        rows[:, 2:] = self.features.rows(count, kernels, sections)
         rows[:, -1] = params
         peaks = np.zeros((count, 2))
         peaks[:, 0], peaks[:, 1] = peak_live(kernels)
@@ -286,6 +290,7 @@ class _LayerTable:
         missing = codes[self.index[codes] == DEAD]
         if len(missing) == 0:
             return
+        missing = self._with_relatives(missing)
         columns = np.stack(np.unravel_index(missing, self.dims), axis=1)
         rows = np.zeros((len(missing), self.rows.shape[1]))
         peaks = np.zeros((len(missing), 2))
@@ -297,6 +302,24 @@ class _LayerTable:
         self.index[missing] = np.arange(len(self.peaks), len(self.peaks) + len(missing))
         self.rows = np.concatenate([self.rows, rows])
         self.peaks = np.concatenate([self.peaks, peaks])
+
+    def _with_relatives(self, codes: IntArray) -> IntArray:
+        """All codes not priced yet whose operators are those of ``codes``, where they are few.
+
+        A call of the formulas costs the same for one as for a thousand.
+        """
+        shape = np.array(self.dims)
+        letters = np.unique(np.stack(np.unravel_index(codes, self.dims))[[2, 5]], axis=1).T
+        steps, found = self.owner.space.automaton.steps[self.number], [codes]
+        for attention, reduction in letters:
+            nodes = np.flatnonzero(steps[: shape[0], attention, reduction] != DEAD)
+            if len(nodes) * shape[[1, 3, 4]].prod() <= RELATIVES:
+                axes = (nodes, *map(np.arange, shape[[1]]), [attention])
+                axes = (*axes, *map(np.arange, shape[[3, 4]]), [reduction])
+                grid = np.meshgrid(*axes, indexing="ij")
+                found.append(np.ravel_multi_index([axis.ravel() for axis in grid], self.dims))
+        every = np.unique(np.concatenate(found))
+        return every[self.index[every] == DEAD]
 
     def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
         """Rows of one (attention, reduction) pair under one kind of position inside of attention,
@@ -336,14 +359,17 @@ class _LayerTable:
             mlp=before if reducer.hook == "between_blocks" else after,
             after=after,
         )
-        kernels = [*attention_section(layer), *reduction_section(layer), *mlp_section(layer)]
+        mixing, reducing = attention_section(layer), reduction_section(layer)
+        kernels = [*mixing, *reducing, *mlp_section(layer)]
         params = (
             parameter_count((*mixer.specs(mixer_setting), *inside), layer.mixing)
             + parameter_count(reducer.parameters(reducer_setting), after)
             + parameter_count(mlp_specs(), layer.mlp)
         )
-        labels = (str(mixer_setting), str(reducer_setting))
-        return owner.row(len(columns), params, kernels, labels)
+        sections = {str(mixer_setting): mixing}
+        if reduces:
+            sections[str(reducer_setting)] = reducing
+        return owner.row(len(columns), params, kernels, sections)
 
 
 def _take(sizes: Sizes, rows: IntArray) -> Sizes:

@@ -36,7 +36,8 @@ class Family(ABC):
         """Learn. The same arguments give the same regression.
 
         Args:
-            features_BF: (B, F), not negative: counts of kernels, bytes, multiply-adds and such.
+            features_BF: (B, F), not negative: ``supernet.features.Features``, of which the first
+                columns (``ROOFLINE``) and the last (parameters) stand in every space.
             latency_ms_B: (B,), positive.
             hyper: one of ``grid()``.
             seed: of whatever is random.
@@ -44,4 +45,4 @@ class Family(ABC):
 
 
 FAMILIES: Registry[Family] = Registry("predictor", "nas.predictors")
-"""``linear``, ``gp``, ``boosted``, and what users add."""
+"""Those of this folder, and what users add."""

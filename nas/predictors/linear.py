@@ -17,7 +17,7 @@ class Linear(Family):
     summary = "additive prices of kernels"
 
     def grid(self) -> Sequence[Hyper]:
-        return [{"penalty": penalty} for penalty in (1e-2, 1e-3, 1e-4)]
+        return [{"penalty": penalty} for penalty in (1e-3, 1e-4)]
 
     def fit(
         self, features_BF: FloatArray, latency_ms_B: FloatArray, hyper: Hyper, seed: int

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from nas.predictors.family import Regression
 from nas.runtimes.base import FloatArray
 
 _FLOOR_MS = 1e-6
+_KEPT = 256
 
 
 def additive_trend(features_BF: FloatArray, latency_ms_B: FloatArray, penalty: float) -> Regression:
@@ -22,21 +25,30 @@ def additive_trend(features_BF: FloatArray, latency_ms_B: FloatArray, penalty: f
         latency_ms_B: (B,), positive.
         penalty: weight of the squared prices, relative to the features' own scale.
     """
-    from scipy.optimize import nnls
-
     scale_F = np.sqrt(np.mean(features_BF**2, axis=0))
     scale_F[scale_F == 0] = 1.0  # a feature no measured network has; its price becomes 0
     relative_BP = _with_constant(features_BF / scale_F) / latency_ms_B[:, None]
-    shrink_P = np.sqrt(penalty * np.sum(relative_BP**2, axis=0))
-    system = np.concatenate([relative_BP, np.diag(shrink_P)])
-    wanted = np.concatenate([np.ones(len(latency_ms_B)), np.zeros(len(shrink_P))])
-    price_P, _ = nnls(system, wanted, maxiter=30 * system.shape[1])
+    price_P = _prices(relative_BP.shape, relative_BP.tobytes(), penalty)
 
     def predict(features: FloatArray) -> FloatArray:
         found: FloatArray = _with_constant(features / scale_F) @ price_P
         return np.maximum(found, _FLOOR_MS)
 
     return predict
+
+
+@lru_cache(maxsize=_KEPT)
+def _prices(shape: tuple[int, int], relative: bytes, penalty: float) -> FloatArray:
+    """Prices (P,). Kept: cross-validation asks the same for every family that corrects a trend."""
+    from scipy.optimize import nnls
+
+    relative_BP = np.frombuffer(relative, dtype=np.float64).reshape(shape)
+    shrink_P = np.sqrt(penalty * np.sum(relative_BP**2, axis=0))
+    system = np.concatenate([relative_BP, np.diag(shrink_P)])
+    wanted = np.concatenate([np.ones(shape[0]), np.zeros(shape[1])])
+    price_P: FloatArray = nnls(system, wanted, maxiter=30 * shape[1])[0]
+    price_P.flags.writeable = False
+    return price_P
 
 
 def _with_constant(features: FloatArray) -> FloatArray:

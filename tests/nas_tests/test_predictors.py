@@ -19,8 +19,15 @@ from nas.predictors.trend import additive_trend
 from nas.runtimes.base import FloatArray
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.errors import UserError
+from supernet.features import BALANCES, ROOFLINE
 
-NAMES = ("kernels.linear", "kernels.attention", "kernels.sort", "macs", "bytes", "embed")
+NAMES = (
+    *ROOFLINE,
+    *("kernels.linear", "kernels.attention", "kernels.sort", "macs", "bytes", "embed"),
+    "weights",
+)
+COARSE = {"roofline": 0.15, "roofline_gp": 0.08}
+"""Families that tell no operators apart may err more on a machine that does."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,11 @@ def world(count: int, seed: int = 0, *, bend: float = 0.0, noise: float = 0.0) -
     width = rng.choice([32, 48, 64, 96], count)
     macs = layers * tokens * width**2 * 4.0
     columns = [4 * attention + 2 * layers, attention, rng.binomial(layers, 0.3), macs]
-    features = np.stack([*columns, tokens * width * layers * 8.0, np.ones(count)], axis=1)
-    additive = features @ np.array([0.006, 0.03, 0.02, 4e-8, 1e-7, 0.05])
+    work = np.stack([*columns, tokens * width * layers * 8.0, np.ones(count)], axis=1)
+    additive = work @ np.array([0.006, 0.03, 0.02, 4e-8, 1e-7, 0.05])
+    kernels, moved = work[:, :3].sum(axis=1), work[:, 4]
+    roofline = [kernels, *(np.maximum(macs, balance * moved) for balance in BALANCES)]
+    features = np.column_stack([*roofline, work, layers * width**2 * 4.0])
     curved = additive * (1.0 + bend * np.tanh(macs / 4e6) * attention / layers)
     return World(features, curved * np.exp(noise * rng.standard_normal(count)))
 
@@ -87,7 +97,7 @@ def mape(found_B: FloatArray, true_B: FloatArray) -> float:
 def test_a_family_learns_prices_from_sixty_networks(family: Family) -> None:
     seen, new = world(60, seed=1, noise=0.01), world(200, seed=2)
     fitted = family.fit(seen.features_BF, seen.true_ms_B, family.grid()[0], 0)
-    assert mape(fitted(new.features_BF), new.true_ms_B) < 0.04
+    assert mape(fitted(new.features_BF), new.true_ms_B) < COARSE.get(family.name, 0.04)
 
 
 def test_fitting_twice_gives_the_same_predictions(family: Family) -> None:
@@ -108,9 +118,10 @@ def test_a_family_predicts_each_row_for_itself(family: Family) -> None:
 
 def test_a_family_bears_features_that_nobody_varied(family: Family) -> None:
     seen = world(20)
-    padded = np.concatenate([seen.features_BF, np.zeros((20, 3)), np.full((20, 2), 9.0)], axis=1)
+    ends = np.split(seen.features_BF, [-1], axis=1)
+    padded = np.concatenate([ends[0], np.zeros((20, 3)), np.full((20, 2), 9.0), ends[1]], axis=1)
     fitted = family.fit(padded, seen.true_ms_B, family.grid()[0], 0)
-    assert mape(fitted(padded), seen.true_ms_B) < 0.1
+    assert mape(fitted(padded), seen.true_ms_B) < COARSE.get(family.name, 0.1)
 
 
 def test_far_from_what_was_measured_the_trend_decides(family: Family) -> None:
@@ -118,7 +129,7 @@ def test_far_from_what_was_measured_the_trend_decides(family: Family) -> None:
     fitted = family.fit(seen.features_BF, seen.true_ms_B, family.grid()[0], 0)
     far = 30 * seen.features_BF[:5]
     ratio = fitted(far) / additive_trend(seen.features_BF, seen.true_ms_B, 1e-3)(far)
-    assert (np.abs(np.log(ratio)) < 0.3).all()
+    assert (np.abs(np.log(ratio)) < 0.3 + COARSE.get(family.name, 0)).all()
 
 
 # -- the trend --------------------------------------------------------------------------------
@@ -340,12 +351,12 @@ def test_too_few_networks_or_several_profiles_are_refused() -> None:
 def test_features_that_are_no_matrix_of_amounts_are_refused() -> None:
     seen = world(12)
     rows = measurements(seen)
-    with pytest.raises(ValueError, match=r"\(12, 6\), wanted \(12, 5\)"):
+    with pytest.raises(ValueError, match=r"\(12, 11\), wanted \(12, 5\)"):
         fit_predictor(rows, seen.features_BF, NAMES[:5])
     for bad in (-1.0, np.nan, np.inf):
         broken = seen.features_BF.copy()
         broken[3, 2] = bad
-        with pytest.raises(ValueError, match=r"'kernels\.sort' holds"):
+        with pytest.raises(ValueError, match=r"'roofline_16' holds"):
             fit_predictor(rows, broken, NAMES)
 
 

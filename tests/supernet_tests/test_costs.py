@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from search_spaces.workload import Kernel
-from supernet.costs import KINDS, SpaceCosts
+from supernet.costs import SpaceCosts
+from supernet.features import BALANCES, PLAIN, PRODUCTS
 from supernet.workload import workload
 from tests.search_spaces_tests.spaces import EVIT, SMALL, TOME, WINDOW, default_space, space_of
 
@@ -91,16 +92,22 @@ def test_features_name_what_a_network_does():
     features = dict(zip(costs.feature_names, costs.features_BF.T, strict=True))
     for index, row in enumerate(genes_BG):
         architecture = space.decode(row)
-        kernels = workload(architecture, CLASSES).kernels
-        for kind in KINDS[:-1]:
-            of_kind = [kernel for kernel in kernels if kernel.op == kind]
-            assert features[f"{kind}_macs"][index] == sum(kernel.macs for kernel in of_kind)
+        work = workload(architecture, CLASSES)
+        for kind in (*PRODUCTS, *PLAIN):
+            of_kind = [kernel for kernel in work.kernels if kernel.op == kind]
             assert features[f"{kind}_moved"][index] == sum(kernel.moved for kernel in of_kind)
+            if kind in PRODUCTS:
+                assert features[f"{kind}_macs"][index] == sum(kernel.macs for kernel in of_kind)
+        for balance in BALANCES:
+            slower = sum(max(kernel.macs, balance * kernel.moved) for kernel in work.kernels)
+            assert features[f"roofline_{balance}"][index] == slower
         blocks = architecture.stages[0].blocks
         for label in {str(block.attention) for block in blocks} - {"none"}:
-            count = sum(str(block.attention) == label for block in blocks)
-            assert features[f"layers_{label}"][index] == count
-        total = sum(features[f"{kind}_macs"][index] for kind in KINDS)
+            layers = [e for e in work.layers if e.name.endswith("attention") and e.op == label]
+            assert features[f"layers_{label}"][index] == len(layers)
+            moved = sum(kernel.moved for layer in layers for kernel in layer.kernels)
+            assert features[f"moved_{label}"][index] == moved
+        total = sum(features[f"{kind}_macs"][index] for kind in (*PRODUCTS, "other"))
         assert total == costs.macs_B[index]
         assert features["weights"][index] == costs.params_B[index]
 
