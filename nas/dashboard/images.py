@@ -115,8 +115,8 @@ def _start(runs: Runs, jobs: Jobs, done: dict[str, str], name: str) -> tuple[Any
         return None, note(name), shown(before.target)
     out = jobs.folder / f"{len(done)}.json"
     try:
-        words = [str(part.resolve()) for part in (path, images)]
-        job = jobs.start_module(name, WORKER, [*words, str(out)], out)
+        files = [str(part.resolve()) for part in (path, images)]
+        job = jobs.start_module(name, WORKER, [*files, str(out)], out)
     except UserError as error:
         return no_update, html.P(str(error), className="warn"), no_update
     done[seen] = job.key

@@ -99,7 +99,10 @@ def _front_card(view: View) -> Any:
         [
             html.H2("Trade-off"),
             html.Div(controls, className="controls"),
-            dcc.Graph(id="front", config=GRAPH_CONFIG, className="front"),
+            html.Div(
+                dcc.Graph(id="front", config=GRAPH_CONFIG, style={"height": "100%"}),
+                className="front",
+            ),
         ],
         id="front-card",
         className="card",

@@ -78,6 +78,7 @@ def seeds_figure(
     if box is None:
         return empty("no feasible trial yet", height=height)
     figure = go.Figure()
+    ends: list[float] = []
     groups: dict[str, list[Moves]] = {}
     for moves in known:
         groups.setdefault(moves.group, []).append(moves)
@@ -85,13 +86,23 @@ def seeds_figure(
         lines = [volumes(moves, directions, box) for moves in members]
         if len(members) > 1:
             figure.add_traces(_band(members, lines))
+        ends += [end for line in lines for end in _interesting(*line)]
         for moves, line in zip(members, lines, strict=True):
             figure.add_trace(_line(moves, line, thin=len(members) > 1))
     styled(figure, height=height, uirevision="hypervolume")
     figure.update_layout(margin={"l": 58, "r": 16, "t": 16, "b": 88})
     figure.update_xaxes(title_text="finished trials", rangemode="tozero")
-    figure.update_yaxes(title_text="hypervolume, one scale for all", zeroline=False)
+    low, high = min(ends), max(ends)
+    pad = 0.08 * (high - low) or 0.05
+    span = [low - pad, high + pad]
+    figure.update_yaxes(title_text="hypervolume, one scale for all", range=span, zeroline=False)
     return figure
+
+
+def _interesting(at: Floats, volume: Floats) -> tuple[float, float]:
+    """The volume after a twentieth of the trials, and the last: the first steps hide the rest."""
+    early = np.searchsorted(at, at[-1] / 20, side="right") - 1
+    return float(volume[max(early, 0)]), float(volume[-1])
 
 
 def _line(moves: Moves, line: tuple[Floats, Floats], *, thin: bool) -> go.Scatter:

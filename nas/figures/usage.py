@@ -116,7 +116,7 @@ def along_figure(members: Sequence[tuple[str, Member]], x: Axis) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(range(len(known))),
         ticktext=[f"{x.show(measured(m, x))}  {m.digest[:6]}" for _, m in known],
-        autorange="reversed",
+        range=[len(known) - 0.4, -0.6],
         showgrid=False,
     )
     return figure

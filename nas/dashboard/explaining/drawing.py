@@ -69,12 +69,12 @@ def fates(pixels: Pixels, parent_RC: NDArray[np.int64]) -> tuple[Image.Image, di
         for c in range(columns)
     }
     for token in np.unique(parent_RC):
-        places = [tuple(place) for place in np.argwhere(parent_RC == token)]
+        places = [(int(r), int(c)) for r, c in np.argwhere(parent_RC == token)]
         fate = "pruned" if token < 0 else "kept" if len(places) == 1 else "merged"
         counts[fate] += len(places)
         if fate == "kept":
             continue
-        cut = [boxes[place] for place in places]  # type: ignore[index]
+        cut = [boxes[place] for place in places]
         mean = np.mean([canvas[t:b, le:r].mean(axis=(0, 1)) for t, b, le, r in cut], axis=0)
         for top, bottom, left, right in cut:
             region = canvas[top:bottom, left:right]

@@ -38,7 +38,7 @@ def explain(best: Path, images: Path, out: Path) -> dict[str, Any]:
     tensors = load_file(images)
     x_BCHW, labels_B = tensors["images"][:MAX_IMAGES], tensors["labels"][:MAX_IMAGES]
     with torch.inference_mode():
-        share_BK = torch.cat([model(part) for part in x_BCHW.split(64)]).softmax(dim=1)
+        share_BK = torch.cat([model(part) for part in torch.split(x_BCHW, 64)]).softmax(dim=1)
     right_B = share_BK.argmax(dim=1) == labels_B
     chosen = [*_first(~right_B), *_first(right_B)]
     found = relevance(model, x_BCHW[chosen])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from dash import html
 
-from nas.dashboard.panels.markup import graph, guarded, heading, note, table
+from nas.dashboard.commands import shown
+from nas.dashboard.panels.markup import command, graph, guarded, heading, note, table
 from nas.dashboard.reading.files import mapping, rows_of
 from nas.dashboard.reading.run import Snapshot
 from nas.figures.calibration import Calibration, calibration_figure
@@ -37,6 +39,9 @@ def _figures(run: Snapshot, number: int) -> list[Any]:
         ("memory", "Peak memory, predicted and measured", memory_calibration),
     ):
         made.append(_calibration(run, f"{name}-{number}", title, build))
+    if not run.measurements:
+        made.append(html.Div([heading("Measurement noise"), note("Nothing was measured yet.")]))
+        return [*made, _fidelity(run, number)]
     noise = guarded(lambda: noise_figure(run.measurements))
     made.append(
         html.Div(
@@ -46,26 +51,26 @@ def _figures(run: Snapshot, number: int) -> list[Any]:
             ]
         )
     )
+    return [*made, _fidelity(run, number)]
+
+
+def _fidelity(run: Snapshot, number: int) -> Any:
     rows = [mapping(row) for row in rows_of(run.proxies.get("table"))]
+    if not rows:
+        line = f"formfinder proxies {shlex.quote(shown(run.folder.path))}"
+        told = "It was not measured; this does:"
+        return html.Div([heading("Rank fidelity"), note(told), command(line)])
     words = "Scores of untrained networks against inherited accuracy, with 95 % intervals."
-    made.append(
-        html.Div(
-            [
-                heading("Rank fidelity", words),
-                graph(
-                    f"fidelity-{number}",
-                    guarded(lambda: fidelity_figure(rows)),
-                    label="rank fidelity of proxies",
-                ),
-            ]
-        )
-    )
-    return made
+    figure = guarded(lambda: fidelity_figure(rows))
+    drawn = graph(f"fidelity-{number}", figure, label="rank fidelity of proxies")
+    return html.Div([heading("Rank fidelity", words), drawn])
 
 
 def _calibration(run: Snapshot, name: str, title: str, build: Any) -> Any:
     try:
         known: Calibration = build(run.content)
+        if not known.held_out and not known.front:
+            return html.Div([heading(title), note("No network was both predicted and measured.")])
         figure = calibration_figure(known, state=False, height=400)
         rows = [_agreement(label, agreement) for label, agreement in agreement_rows(known)]
     except Exception:  # a damaged file
