@@ -36,7 +36,7 @@ from supernet.workload import (
 )
 
 FloatArray = npt.NDArray[np.float64]
-RELATIVES = 4096
+RELATIVES = 4096  # combinations of one pair of operators that are priced at once
 EMPTY: Mapping[str, Sequence[Kernel]] = {}
 
 
@@ -304,22 +304,22 @@ class _LayerTable:
         self.peaks = np.concatenate([self.peaks, peaks])
 
     def _with_relatives(self, codes: IntArray) -> IntArray:
-        """All codes not priced yet whose operators are those of ``codes``, where they are few.
-
-        A call of the formulas costs the same for one as for a thousand.
+        """Also all others with the same operators that have no price yet, where they are few: the
+        formulas take as long for one as for a thousand.
         """
-        shape = np.array(self.dims)
-        letters = np.unique(np.stack(np.unravel_index(codes, self.dims))[[2, 5]], axis=1).T
+        _, widths, _, heads, ratios, _ = self.dims
+        columns = np.stack(np.unravel_index(codes, self.dims), axis=1)
         steps, found = self.owner.space.automaton.steps[self.number], [codes]
-        for attention, reduction in letters:
-            nodes = np.flatnonzero(steps[: shape[0], attention, reduction] != DEAD)
-            if len(nodes) * shape[[1, 3, 4]].prod() <= RELATIVES:
-                axes = (nodes, *map(np.arange, shape[[1]]), [attention])
-                axes = (*axes, *map(np.arange, shape[[3, 4]]), [reduction])
-                grid = np.meshgrid(*axes, indexing="ij")
-                found.append(np.ravel_multi_index([axis.ravel() for axis in grid], self.dims))
+        for attention, reduction in np.unique(columns[:, [2, 5]], axis=0):
+            nodes = np.flatnonzero(steps[: self.dims[0], attention, reduction] != DEAD)
+            if len(nodes) * widths * heads * ratios <= RELATIVES:
+                sizes = np.indices((len(nodes), widths, heads, ratios)).reshape(4, -1)
+                letter = np.full_like(sizes[0], attention), np.full_like(sizes[0], reduction)
+                axes = (nodes[sizes[0]], sizes[1], letter[0], sizes[2], sizes[3], letter[1])
+                found.append(np.ravel_multi_index(axes, self.dims))
         every = np.unique(np.concatenate(found))
-        return every[self.index[every] == DEAD]
+        unpriced: IntArray = every[self.index[every] == DEAD]
+        return unpriced
 
     def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
         """Rows of one (attention, reduction) pair under one kind of position inside of attention,

@@ -11,7 +11,7 @@ from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 from search_spaces.genes import Gene
 
-REFERENCE = 4096  # many at once also fill tables of costs, which is slow in small batches
+REFERENCE = 512
 
 Groups = tuple[FloatArray, ...]
 
