@@ -48,6 +48,14 @@ def file_of(text: str, name: str) -> dict[str, Any]:
     return {"content": text, "filename": name, "type": "text/plain", "base64": False}
 
 
+def metric_options(runs: Runs, view: View) -> list[dict[str, str]]:
+    """Every metric of any run, and those of the view."""
+    known = list(runs.runs().values())
+    objectives = [objective for run in known for objective in run.front.objectives]
+    names = dict.fromkeys([*metrics_of(known), view.x, view.y, view.metric])
+    return [{"label": axis_of(name, objectives).label, "value": name} for name in names]
+
+
 def _register_tick(app: Dash, runs: Runs) -> None:
     @app.callback(
         Output("version", "data"),
@@ -68,10 +76,7 @@ def _register_tick(app: Dash, runs: Runs) -> None:
         shown = shown_runs(runs, view)
         now = runs.version()
         options = [{"label": key, "value": key} for key in known]
-        choices = [
-            {"label": axis_of(n, [o for r in shown for o in r.front.objectives]).label, "value": n}
-            for n in dict.fromkeys([*metrics_of(shown), view.x, view.y, view.metric])
-        ]
+        choices = metric_options(runs, view)
         changed = choices if choices != metrics else no_update
         return (
             now if now != version else no_update,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dash import dcc, html
@@ -28,8 +29,14 @@ FLAG_LABELS = {
 VALUE_LABELS = {"measured": "measured", "predicted": "predicted", "both": "predicted → measured"}
 
 
-def page() -> Any:
-    """The whole page, empty."""
+def page(runs: Sequence[str] = (), metrics: Sequence[Any] = ()) -> Any:
+    """The whole page, empty but for what can be chosen: a choice that is not offered is dropped
+    by the browser, and with it what the address says.
+
+    Args:
+        runs: keys of the runs.
+        metrics: options of the axes.
+    """
     view = View()
     return html.Div(
         [
@@ -49,7 +56,11 @@ def page() -> Any:
                         [
                             html.Label("Runs", htmlFor="runs"),
                             dcc.Dropdown(
-                                id="runs", multi=True, value=[], placeholder="all runs", options=[]
+                                id="runs",
+                                multi=True,
+                                value=[],
+                                placeholder="all runs",
+                                options=_options({key: key for key in runs}),
                             ),
                         ],
                         className="runs",
@@ -60,8 +71,8 @@ def page() -> Any:
             html.Div(id="status", className="status", role="status"),
             html.Main(
                 [
-                    html.Div([_front_card(view), _architecture_card()], className="grid"),
-                    _tabs_card(view),
+                    html.Div([_front_card(view, metrics), _architecture_card()], className="grid"),
+                    _tabs_card(view, metrics),
                 ]
             ),
         ],
@@ -73,13 +84,13 @@ def _labelled(label: str, control: Any, name: str = "") -> Any:
     return html.Div([html.Label(label, htmlFor=name or None), control], className="control")
 
 
-def _choice(name: str, value: str, label: str) -> Any:
+def _choice(name: str, value: str, label: str, options: Sequence[Any] = ()) -> Any:
     return _labelled(
         label,
         dcc.Dropdown(
             id=name,
             value=value or None,
-            options=[value] if value else [],
+            options=list(options) or ([value] if value else []),
             clearable=False,
             searchable=False,
             placeholder="choose",
@@ -88,10 +99,10 @@ def _choice(name: str, value: str, label: str) -> Any:
     )
 
 
-def _front_card(view: View) -> Any:
+def _front_card(view: View, metrics: Sequence[Any]) -> Any:
     controls = [
-        _choice("y", view.y, "Up"),
-        _choice("x", view.x, "Right"),
+        _choice("y", view.y, "Up", metrics),
+        _choice("x", view.x, "Right", metrics),
         dcc.RadioItems(id="values", value=view.values, options=_options(VALUE_LABELS)),
         dcc.Checklist(id="flags", value=list(view.flags), options=_options(FLAG_LABELS)),
     ]
@@ -132,9 +143,12 @@ def _architecture_card() -> Any:
     )
 
 
-def _tabs_card(view: View) -> Any:
+def _tabs_card(view: View, metrics: Sequence[Any]) -> Any:
     tabs = [dcc.Tab(label=label, value=value) for value, label in TAB_LABELS.items()]
-    genes = [_choice("metric", view.metric, "Metric"), _choice("gene", "", "Gene, or click a bar")]
+    genes = [
+        _choice("metric", view.metric, "Metric", metrics),
+        _choice("gene", "", "Gene, or click a bar"),
+    ]
     images = [
         _choice("model", "", "Exported model"),
         html.Button("Show images", id="explain", disabled=True),

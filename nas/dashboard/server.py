@@ -13,6 +13,7 @@ from flask import Flask, abort, request
 from nas.dashboard import callbacks, exporting, images, layout, sync
 from nas.dashboard.jobs import Jobs
 from nas.dashboard.state import State
+from nas.dashboard.view import View
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MAX_REQUEST = 64_000_000
@@ -42,7 +43,7 @@ def make_app(state: State, jobs: Jobs, hosts: Collection[str] = LOCAL) -> Dash:
         update_title="",
         suppress_callback_exceptions=True,
     )
-    app.layout = layout.page
+    app.layout = lambda: layout.page(list(state.runs()), callbacks.metric_options(state, View()))
     sync.register(app, state)
     callbacks.register(app, state)
     exporting.register(app, state, jobs)
