@@ -63,9 +63,10 @@ def check_metrics(config: RunConfig) -> None:
     Raises:
         UserError: names the metric and the device.
     """
-    named = {f"constraints.{name}": name for name, v in config.constraints.items() if v is not None}
-    named |= {"search.objectives": name for name in config.search.objectives if name in MCU_METRICS}
-    for field, name in named.items():
+    asked = [
+        (f"constraints.{name}", name) for name, v in config.constraints.items() if v is not None
+    ]
+    for field, name in [*asked, *(("search.objectives", n) for n in config.search.objectives)]:
         for profile in config.hardware.values():
             device = DEVICES[profile.device]
             limits = device.limits if isinstance(device, DescribedDevice) else {}

@@ -31,8 +31,8 @@ class A100(DescribedDevice):
         power_w=400.0,
         static_w=60.0,
         pj_per_byte=31.0,
-        eager_us=20.0,
-        compiled_us=8.0,
+        eager_us=40.0,
+        compiled_us=20.0,
         sustained=0.75,
         attention=0.45,
     )

@@ -31,8 +31,8 @@ class JetsonOrin(DescribedDevice):
         power_w=60.0,
         static_w=10.0,
         pj_per_byte=40.0,
-        eager_us=60.0,
-        compiled_us=20.0,
+        eager_us=80.0,
+        compiled_us=40.0,
         sustained=0.7,
         attention=0.45,
     )

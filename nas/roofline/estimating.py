@@ -95,7 +95,8 @@ def estimate(
     """Price a network on a device that is described by its spec sheet.
 
     Kernel by kernel by the roofline model (Williams et al., CACM 2009), with what sizes cost on
-    top; see ``nas.roofline.kernels``. Nothing is fitted to measurements.
+    top; see ``nas.roofline.kernels``. Devices enter by their spec sheets alone; the few constants
+    that all of them share were set by hand.
 
     Args:
         workload: a workload, an architecture, or the name of a preset (``deit_small``).

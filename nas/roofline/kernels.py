@@ -17,7 +17,7 @@ from nas.roofline.spec import BYTES, Spec
 from search_spaces.workload import Count, Kernel, ceil_div
 
 PRODUCTS = ("linear", "attention", "matmul", "conv")
-RAMP_US = {"gpu": 2.0, "cpu": 0.5, "mcu": 0.0}
+RAMP_US = {"gpu": 4.0, "cpu": 0.5, "mcu": 0.0}
 """Until all units are busy and all are done again, microseconds."""
 
 FLOPS = {"gelu": 30, "softmax": 24, "norm": 8}
@@ -112,6 +112,8 @@ def price(kernel: Kernel, setting: Setting) -> KernelTime:
     launches = runs * _launches(kernel, setting)
     compute_s = _compute_s(kernel, setting) + ramp_s * launches
     memory_s = _memory_s(moved_bytes, setting) + ramp_s * launches
+    if kernel.op == "attention" and not setting.fused_attention:
+        memory_s = memory_s + compute_s  # products and softmax are kernels one after another
     return KernelTime(compute_s, memory_s, launches, kernel.macs * setting.batch, moved_bytes)
 
 
@@ -133,9 +135,13 @@ def traffic(kernel: Kernel, setting: Setting) -> Any:
     if kernel.op == "add":
         return moved * (10 / 3 if amp else size)
     made = moved * size + kernel.weights * (6 + size if amp else size)
+    if kernel.op == "conv" and amp:  # its input is of fp32, and copied
+        made = made + (moved - kernel.m * kernel.n * batch) * 6
     if kernel.op == "attention" and not setting.fused_attention:
         accesses = 16 if amp else 4 * size  # written, softmax read and written, read
         made = made + kernel.repeat * kernel.m * kernel.n * batch * accesses
+        if not setting.compiled:  # heads are copied side by side, before and behind
+            made = made + 2 * moved * size
     return made
 
 
@@ -154,7 +160,7 @@ def _launches(kernel: Kernel, setting: Setting) -> float:
     if setting.compiled:
         return 0.0 if kernel.op == "norm" else 1.0
     copies = setting.precision == "amp" and kernel.op in ("norm", "linear", "conv")
-    parts = 4.0 if kernel.op == "attention" and not setting.fused_attention else 1.0
+    parts = 8.0 if kernel.op == "attention" and not setting.fused_attention else 1.0
     return parts + copies
 
 

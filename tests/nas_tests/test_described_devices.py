@@ -124,12 +124,12 @@ def test_a_roofline_by_hand() -> None:
     spec = replace(described("a100").spec, cache_mb=1e-9)
     time = price(elementwise("norm", 200_000), replace(GPU, spec=spec))
     assert time.bytes == 64 * 200_000 * 2
-    assert time.memory_s == pytest.approx(time.bytes / (2039e9 * 0.85) + 2e-6)
+    assert time.memory_s == pytest.approx(time.bytes / (2039e9 * 0.85) + 4e-6)
     # 1024 × 1024 × 4096 a image: 64 · 1024 rows are 256 × 8 blocks of 256 × 128 on 108 units
     product = price(linear(1024, 1024, 4096), GPU)
     blocks, per_unit = 512 * 16, 312e12 * 0.75 / 108
     assert product.compute_s == pytest.approx(
-        -(-blocks // 108) * 2 * 128 * 256 * (1024 + 64) / per_unit + 2e-6
+        -(-blocks // 108) * 2 * 128 * 256 * (1024 + 64) / per_unit + 4e-6
     )
     assert product.busy_s == max(product.compute_s, product.memory_s)
 
@@ -147,7 +147,8 @@ def test_fused_attention_keeps_its_map_out_of_memory() -> None:
     kernel = attention(3, 197, 197, 64)
     unfused = replace(GPU, fused_attention=False)
     more = traffic(kernel, unfused) - traffic(kernel, GPU)
-    assert more == 64 * 3 * 197 * 197 * 4 * 2
+    heads_side_by_side = 2 * kernel.moved
+    assert more == 64 * (3 * 197 * 197 * 4 + heads_side_by_side) * 2
     assert price(kernel, unfused).busy_s > price(kernel, GPU).busy_s
 
 
