@@ -29,8 +29,10 @@ class Cuda(Device):
         """The GPU in place of the processor: its name, memory and multiprocessors."""
         import torch
 
-        seen = torch.cuda.get_device_properties(0)
         host = this_machine(threads)
+        if not torch.cuda.is_available():
+            return replace(host, processor="no CUDA device")
+        seen = torch.cuda.get_device_properties(0)
         versions = {**host.versions, "cuda": torch.version.cuda or "none", "driver": driver()}
         return replace(
             host,

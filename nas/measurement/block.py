@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Item = tuple[Architecture, Callable[[], "nn.Module"]]
+
+Opener = Callable[[HardwareProfile, Runtime, Plan, int, float | None], "Session"]
+"""Makes a session from the arguments that ``Session`` takes: here, or on another machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Session:
         )
         self._reference = self._prepare(ReferenceModel(profile.channels, profile.image_size))
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

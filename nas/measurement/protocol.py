@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nas.hardware.device import DEVICES, check_profile
+from nas.hardware.device import check_profile
 from nas.hardware.machine import Machine
 from nas.hardware.profile import HardwareProfile
-from nas.measurement.block import Item, Session
+from nas.measurement.block import Item, Opener, Session
 from nas.measurement.file import MeasurementFile
 from nas.measurement.records import Measurement
 from nas.measurement.slot import Plan
 from nas.runtimes.base import RUNTIMES, Runtime
 from search_spaces.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OnProgress = Callable[[int, int], None]
 
@@ -32,6 +36,8 @@ def measure_models(
     on_progress: OnProgress | None = None,
     level_ms: float | None = None,
     runtime: Runtime | None = None,
+    calibration: Tensor | None = None,
+    sessions: Opener | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> list[Measurement]:
     """Measure the models that ``path`` does not hold yet, appending block by block.
@@ -51,6 +57,8 @@ def measure_models(
         level_ms: ``reference_level_ms`` of the file to be comparable with; where ``path`` has rows
             already, theirs is kept.
         runtime: overrides the profile's runtime.
+        calibration: training images (N, C, H, W), for runtimes that learn ranges from some.
+        sessions: how a session is opened; None: in this process.
         now_s: the clock of ``max_seconds``.
 
     Returns:
@@ -61,7 +69,7 @@ def measure_models(
         UserError: the profile cannot be measured here; the file holds rows of another profile,
             processor or version; no model can be run.
     """
-    if runtime is None:
+    if runtime is None and sessions is None:
         check_profile(profile)
     file = MeasurementFile(path, profile.key())
     unique = {architecture.digest(): (architecture, build) for architecture, build in items}
@@ -69,9 +77,13 @@ def measure_models(
     skip = measured.keys() | {row.digest for row in file.failures()}
     pending = [item for digest, item in unique.items() if digest not in skip]
     if pending:
-        level_ms = _level_ms(file, list(measured.values()), profile) or level_ms
         chosen = runtime or RUNTIMES[profile.runtime]
-        with Session(profile, chosen, plan or Plan(), seed + len(skip), level_ms) as session:
+        if calibration is not None:
+            chosen = chosen.calibrated(calibration)
+        opener = sessions or Session
+        with opener(profile, chosen, plan or Plan(), seed + len(skip), level_ms) as session:
+            known = list(measured.values())
+            session.level_ms = _level_ms(file, known, session.machine) or level_ms
             budget = _Budget(max_seconds, now_s)
             _measure_pending(session, file, pending, len(unique), budget, on_progress)
         measured = {row.digest: row for row in file.measurements()}
@@ -119,9 +131,7 @@ def _measure_pending(
             on_progress(total - len(pending), total)
 
 
-def _level_ms(
-    file: MeasurementFile, known: list[Measurement], profile: HardwareProfile
-) -> float | None:
+def _level_ms(file: MeasurementFile, known: list[Measurement], machine: Machine) -> float | None:
     """The drift level a file began with.
 
     Raises:
@@ -129,7 +139,7 @@ def _level_ms(
     """
     if not known:
         return None
-    machine, was = DEVICES[profile.device].machine_for(profile), Machine(**known[0].machine)
+    was = Machine(**known[0].machine)
     if not machine.same_as(was):
         raise UserError(
             f"{file.path}: measured on {was.processor} with {was.versions}, this is "
