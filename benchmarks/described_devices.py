@@ -2,9 +2,10 @@
 
     uv run python benchmarks/described_devices.py
 
-No device has a parameter that was fitted to a table. What all devices share (host time of a kernel,
-its ramp, how much slower misaligned maps are) was set by hand, looking at these tables, so that they
-are evidence of the form, not a test. Beside it stands what MACs alone would say.
+No device has a parameter that was fitted to a table. What all devices share (host time of a
+kernel, its ramp, how much slower misaligned maps are) and the share of its peak that a device keeps
+up were set by hand with these tables in view: they are evidence of the form, not a test. Beside it
+stands what MACs alone would say.
 """
 
 from __future__ import annotations
