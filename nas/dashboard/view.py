@@ -104,8 +104,10 @@ class View:
         known = {field.name for field in fields(cls)}
         clean: dict[str, Any] = {}
         for name, value in data.items():
-            if name in ("runs", "flags") and isinstance(value, list | tuple):
+            if name == "runs" and isinstance(value, list | tuple):
                 clean[name] = tuple(str(v)[:_MAX_TEXT] for v in value[:_MAX_RUNS])
+            elif name == "flags" and isinstance(value, list | tuple):
+                clean[name] = tuple(flag for flag in FLAGS if flag in value)
             elif name in known and isinstance(value, str):
                 clean[name] = value[:_MAX_TEXT]
         return cls(**clean)
