@@ -51,9 +51,9 @@ class Supernet(nn.Module):
         self.num_classes = num_classes
         self.share: Share = share
         self.masters = nn.ModuleDict()
-        for place, uses in _master_uses(self).items():
+        for place, uses in master_uses(self).items():
             shapes, inits = master_shapes(uses)
-            self.masters[_key(place)] = ParameterGroup(shapes, inits)
+            self.masters[group_key(place)] = ParameterGroup(shapes, inits)
         self._plans: OrderedDict[Architecture, Plan] = OrderedDict()
 
     def forward(self, images_BCHW: Tensor, architecture: Architecture) -> Tensor:
@@ -104,7 +104,7 @@ class Supernet(nn.Module):
 
     def _sources(self, part: Part) -> Iterator[Source]:
         for spec in map(self._ruled, part.specs):
-            group = _key(self._place(part.master, part.op, spec))
+            group = group_key(self.place(part.master, part.op, spec))
             master = spec.master or spec.name
             shape = tuple(self.masters[group].get_parameter(master).shape)
             yield Source(spec.name, group, master, make_cut(spec, part.sizes, shape))
@@ -113,7 +113,8 @@ class Supernet(nn.Module):
         """A parameter with the slicing rule that the space sets for it."""
         return joint_bias(spec) if self.space.spec.joint_qkv_bias else spec
 
-    def _place(self, master: str, op: str, spec: ParameterSpec) -> str:
+    def place(self, master: str, op: str, spec: ParameterSpec) -> str:
+        """The place of a parameter's master, given that of its part and its operator."""
         if spec.shared:
             return f"{master}.shared.{self._share_group(op)}"
         return f"{master}.{op}" if op else master
@@ -158,17 +159,18 @@ def extract(supernet: Supernet, architecture: Architecture) -> VisionTransformer
     return model
 
 
-def _key(place: str) -> str:
+def group_key(place: str) -> str:
+    """The name of a place's group of masters."""
     return place.replace(".", "/")  # module names hold no dots
 
 
-def _master_uses(supernet: Supernet) -> dict[str, list[tuple[ParameterSpec, Sizes]]]:
+def master_uses(supernet: Supernet) -> dict[str, list[tuple[ParameterSpec, Sizes]]]:
     """Every use of every master at the largest sizes of the space, by place."""
     uses: dict[str, list[tuple[ParameterSpec, Sizes]]] = {}
 
     def add(place: str, op: str, specs: tuple[ParameterSpec, ...], sizes: Sizes) -> None:
         for spec in map(supernet._ruled, specs):
-            uses.setdefault(supernet._place(place, op, spec), []).append((spec, sizes))
+            uses.setdefault(supernet.place(place, op, spec), []).append((spec, sizes))
 
     space = supernet.space
     spec, cards = space.spec, space.cards
