@@ -22,6 +22,7 @@ from nas.data.splits import Splits
 from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.limits import check_metrics, check_reachable, closed_form, limits_of
+from nas.measurement.culprits import failed_ops
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
 from nas.runtimes.base import RUNTIMES, FloatArray
@@ -182,6 +183,10 @@ class Run:
         known_good(self.space, self.config.search.start_from)
         self._write()
 
+    def offer_what_runs(self) -> None:
+        """Look again at what is left out: measuring has shown what a runtime cannot run."""
+        self.offered = self._offered()
+
     # -- opening ------------------------------------------------------------------------------
 
     def _check_identity(self) -> None:
@@ -222,6 +227,7 @@ class Run:
             if runtime.needs_onnx:
                 known = [*cards.attention.values(), *cards.reduction.values()]
                 excluded |= {card.name: reason for card in known if not card.exportable}
+            excluded |= failed_ops(self.folder.measurements(profile.key()), profile.key())
         if not excluded:
             return self.space
         return SearchSpace(self.space.to_dict(), cards, excluded)

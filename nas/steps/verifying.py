@@ -19,7 +19,6 @@ from nas.hardware.profile import HardwareProfile
 from nas.limits import limits_of
 from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
-from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.objectives import OBJECTIVES, describe_limits
@@ -31,6 +30,7 @@ from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.energy import measured_energy
 from nas.steps.estimated import estimated_metrics
+from nas.steps.on_device import measure_for
 from nas.steps.profiling import load_predictor
 from nas.study import FinishedTrial, StudyResult
 from nas.tasks.statistics import tied, wilson_interval
@@ -109,9 +109,10 @@ def _measure(
     display: Display,
 ) -> dict[str, Measurement]:
     with display.bar("verify", len(trials), "members") as bar:
-        rows = measure_models(
-            [(t.architecture, partial(models.__getitem__, t.digest)) for t in trials],
+        rows = measure_for(
+            run,
             profile,
+            [(t.architecture, partial(models.__getitem__, t.digest)) for t in trials],
             run.folder.front_measurements(profile.key()),
             seed=run.config.seed + 1,
             level_ms=_level_ms(run, profile),
