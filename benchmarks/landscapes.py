@@ -19,7 +19,8 @@ from nas.pareto import Box, hypervolume
 from nas.problem import SupernetProblem
 from nas.proposing.features import Features
 from nas.proposing.gaussian_process import GaussianProcess
-from nas.proposing.question import Question
+from nas.proposing.question import Question, Scores
+from nas.proxies.maths.columns import IMAGES, Sample, row_scores
 from nas.run import Run
 from nas.steps.profiling import load_predictor
 from search_spaces.automaton import IntArray
@@ -77,6 +78,13 @@ class Inherited:
             known = self._store.put(key, value)
         return known.value
 
+    def scores(self, space: SearchSpace) -> Scores:
+        """Proxies of rows of ``space``, each computed once."""
+        val = self.run.dataset.val
+        images = self.run.dataset.transform.normalise(val.images_NCHW[:IMAGES])
+        sample = Sample.first_of(images, val.labels_N, self.problem.split, self.run.num_classes)
+        return row_scores(space, sample, self._store)
+
     def columns(self, space: SearchSpace) -> Callable[[IntArray], dict[str, Any]]:
         """Free metrics of rows of ``space``, whose members are members of the run's space."""
         whole = self.run.offered
@@ -100,7 +108,12 @@ class Inherited:
         return price
 
 
-def question(space: SearchSpace, columns: Callable[[IntArray], Any], batch: int) -> Question:
+def question(
+    space: SearchSpace,
+    columns: Callable[[IntArray], Any],
+    batch: int,
+    scores: Scores | None = None,
+) -> Question:
     """The question of all landscapes; its box lies between the ends of the space."""
     rows = space.sample_genes(np.random.default_rng(0), 4096)
     ends = [
@@ -112,7 +125,13 @@ def question(space: SearchSpace, columns: Callable[[IntArray], Any], batch: int)
     costs = [(float(found[name].min()), float(found[name].max())) for name in NAMES[1:]]
     box = Box((1.0, *(low for low, _ in costs)), (0.0, *(high for _, high in costs)))
     return Question(
-        space=space, columns=columns, objectives=METRICS, limits=(), box=box, batch_size=batch
+        space=space,
+        columns=columns,
+        objectives=METRICS,
+        limits=(),
+        box=box,
+        batch_size=batch,
+        scores=scores,
     )
 
 
@@ -121,7 +140,7 @@ def live(inherited: Inherited, batch: int) -> Landscape:
     space = inherited.run.offered
     return Landscape(
         "digits, live",
-        question(space, inherited.columns(space), batch),
+        question(space, inherited.columns(space), batch, inherited.scores(space)),
         lambda row: inherited.accuracy(space, row),
     )
 
@@ -143,7 +162,7 @@ def enumerated(inherited: Inherited, batch: int) -> Landscape:
     declared["stages"] = [{**declared["stages"][0], **REDUCED}]
     space = SearchSpace(declared, all_cards())
     rows = every_row(space)
-    made = question(space, inherited.columns(space), batch)
+    made = question(space, inherited.columns(space), batch, inherited.scores(space))
     table = {row.tobytes(): inherited.accuracy(space, row) for row in track(rows, "enumerate")}
     columns = made.columns(rows)
     values = [np.array(list(table.values())), *(columns[name] for name in NAMES[1:])]

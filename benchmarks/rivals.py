@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from landscapes import Landscape
 
 from nas.pareto import hypervolume, non_dominated
 from nas.proposing.history import History
+from nas.proposing.prefilter import Prefiltered, asked_for
 from nas.runtimes.base import FloatArray
 from nas.samplers import build_sampler
+from nas.study import Prefilter
 
 MOST_TRIALS = 5  # times the evaluations: a strategy that only repeats itself is ended
 
@@ -59,10 +62,17 @@ class Curve:
 
 
 def run_registered(
-    name: str, options: Mapping[str, Any], landscape: Landscape, seed: int, evaluations: int
+    name: str,
+    options: Mapping[str, Any],
+    landscape: Landscape,
+    seed: int,
+    evaluations: int,
+    prefilter: Prefilter | None = None,
 ) -> FloatArray:
     """One of our samplers, in batches as in a study."""
-    question = landscape.question
+    question, size = landscape.question, landscape.question.batch_size
+    if prefilter is not None:
+        question = replace(question, batch_size=asked_for(size, prefilter.keep))
     history, curve = History(question), Curve(landscape, evaluations)
     study = optuna.create_study(directions=_directions(landscape))
     trials = 0
@@ -70,7 +80,9 @@ def run_registered(
         history.refresh(study)
         start = int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
         study.sampler = build_sampler(name, options, start, history)
-        asked = [study.ask() for _ in range(question.batch_size)]
+        if prefilter is not None:
+            study.sampler = Prefiltered(study.sampler, history, prefilter.proxy, size)
+        asked = [study.ask() for _ in range(size)]
         for trial in asked:
             _suggest(trial, landscape)
         for trial in asked:

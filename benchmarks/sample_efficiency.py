@@ -19,6 +19,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -28,6 +29,7 @@ from rivals import run_optuna, run_pymoo, run_registered
 from scipy import stats
 
 from nas.runtimes.base import FloatArray
+from nas.study import Prefilter
 
 LANDSCAPES = {"live": live, "enumerated": enumerated, "surrogate": surrogate}
 OURS, BASE = "guided", "Optuna NSGA-II"
@@ -40,8 +42,8 @@ def _optuna(make: Callable[[int], optuna.samplers.BaseSampler], evaluations: int
     return lambda landscape, seed: run_optuna(make(seed), landscape, evaluations)
 
 
-def _ours(name: str) -> Run:
-    return lambda landscape, seed: run_registered(name, {}, landscape, seed, SHORT)
+def _ours(name: str, prefilter: Prefilter | None = None, **options: Any) -> Run:
+    return lambda landscape, seed: run_registered(name, options, landscape, seed, SHORT, prefilter)
 
 
 STRATEGIES: dict[str, Run] = {
@@ -53,6 +55,16 @@ STRATEGIES: dict[str, Run] = {
     "pymoo NSGA-II": lambda landscape, seed: run_pymoo(landscape, seed, LONG),
     "nsga2 (ours)": _ours("nsga2"),
 }
+WITH_PROXIES: dict[str, Run] = {
+    "guided, half by params": _ours(OURS, Prefilter("params")),
+    "guided, half by As-ViT rank": _ours(OURS, Prefilter("asvit_rank")),
+    "guided, proxies as features": _ours(OURS, features=["asvit_rank", "log_synflow"]),
+    "nsga2, half by params": _ours("nsga2", Prefilter("params")),
+    "nsga2, half by As-ViT rank": _ours("nsga2", Prefilter("asvit_rank")),
+    "random, half by params": _ours("random", Prefilter("params")),
+    "random, half by As-ViT rank": _ours("random", Prefilter("asvit_rank")),
+}
+"""Run where they are named with ``--only``; scores cost more than evaluations here."""
 
 
 def main() -> None:
@@ -74,9 +86,9 @@ def main() -> None:
     path = options.out / f"{options.landscape}.json"
     curves = json.loads(path.read_text()) if path.exists() else {}
     for seed in range(options.seeds):
-        for name, run in STRATEGIES.items():
+        for name, run in {**STRATEGIES, **WITH_PROXIES}.items():
             done = curves.setdefault(name, {})
-            if str(seed) not in done and (not options.only or name in options.only):
+            if str(seed) not in done and name in (options.only or STRATEGIES):
                 done[str(seed)] = run(landscape, seed).tolist()
                 print(f"{name}, seed {seed}: {done[str(seed)][-1]:.5f}", flush=True)
                 path.write_text(json.dumps(curves))

@@ -63,6 +63,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "search.minutes": _POSITIVE,
     "search.patience": _AT_LEAST_1,
     "search.batch_size": _AT_LEAST_1,
+    "search.prefilter.keep": (lambda v: 0 < v <= 1, "a share above 0, to 1"),
     "search.first_look": (lambda v: v >= 16, "16 or more, or null"),
     "executor.workers": _AT_LEAST_1,
     "executor.threads": _AT_LEAST_1,
@@ -129,6 +130,8 @@ def _check_names(config: RunConfig) -> None:
     _check_member("sampler.name", config.sampler.name, "sampler")
     _check_options(config)
     _check_member("executor.name", config.executor.name, "executor")
+    if config.search.prefilter.proxy is not None:
+        _check_member("search.prefilter.proxy", config.search.prefilter.proxy, "proxy")
     for name in config.proxies.names:
         _check_member("proxies.names", name, "proxy")
     for name in config.export.formats:

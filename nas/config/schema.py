@@ -67,6 +67,14 @@ class ProfileConfig:
 
 
 @dataclass
+class PrefilterConfig:
+    """Which proposals are dropped before accuracy is paid for."""
+
+    proxy: str | None = identity(None, "proxy that judges proposals; null: none are dropped")
+    keep: float = identity(0.5, "share of the proposals that is kept")
+
+
+@dataclass
 class SearchConfig:
     """What the search may spend and what it looks for."""
 
@@ -86,6 +94,7 @@ class SearchConfig:
     reference: dict[str, float | None] = identity(
         {}, "worst corner of the hypervolume by metric; null: the space's own"
     )
+    prefilter: PrefilterConfig = section(PrefilterConfig, "proposals dropped unpaid")
     start_from: list[str] = identity(
         [], "runs, fronts or architecture files whose members are tried first"
     )

@@ -10,9 +10,10 @@ import numpy as np
 from scipy.stats import norm
 
 from nas.pareto import Box, Direction
-from nas.proposing.features import Groups
+from nas.proposing.features import Features, Groups
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
+from nas.proposing.proxy_features import ProxyFeatures
 from nas.proposing.question import Question
 from nas.proposing.surrogate import Surrogate
 from nas.runtimes.base import FloatArray
@@ -60,16 +61,18 @@ class Guide:
 
     Args:
         history: at least two distinct paid trials.
+        features: those of the history by default.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, features: ProxyFeatures | None = None) -> None:
         question = history.question
-        self._question, self._features = question, history.features
+        self._question = question
+        self._features: Features | ProxyFeatures = features or history.features
         self._paid = [i for i, metric in enumerate(question.objectives) if not metric.free]
         self._height = self._paid[0] if self._paid else 0
         self._scale = _Scale(question, history)
         self._standard_S, self._weights_S = _strata() if self._paid else (np.zeros(1), np.ones(1))
-        known = _known(history)
+        known = history.known()
         rows = history.genes_NG[known]
         groups = self._features(rows, question.columns(rows))
         costs_NM = history.costs_NM[known]
@@ -155,24 +158,17 @@ def _signs(directions: Sequence[Direction]) -> FloatArray:
     return np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
 
 
-def _known(history: History) -> IntArray:
-    """Distinct trials that were paid for."""
-    distinct = history.distinct()
-    finite = np.isfinite(history.costs_NM[distinct]).all(axis=1)
-    known: IntArray = distinct[history.paid_N[distinct] & finite]
-    return known
-
-
 def _shape(history: History, known: IntArray, groups: Groups, metric: int) -> Surrogate:
     """The surrogate whose hyper-parameters hold now: fitted whenever a quarter more is known.
 
     It depends on nothing but the first trials, so that a study that goes on finds the same.
     """
     first = checkpoint(len(known))
-    if (metric, first) not in history.shapes:
+    key = (metric, first, len(groups))
+    if key not in history.shapes:
         costs_N = history.costs_NM[known[:first], metric]
-        history.shapes[metric, first] = Surrogate(tuple(g[:first] for g in groups), costs_N)
-    return history.shapes[metric, first]
+        history.shapes[key] = Surrogate(tuple(g[:first] for g in groups), costs_N)
+    return history.shapes[key]
 
 
 def checkpoint(count: int) -> int:
@@ -185,4 +181,4 @@ def checkpoint(count: int) -> int:
 
 def paid_trials(history: History) -> int:
     """How many distinct architectures were paid for."""
-    return len(_known(history))
+    return len(history.known())

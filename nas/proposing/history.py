@@ -36,7 +36,8 @@ class History:
         violation_N: sum of their relative violations of limits; 0: feasible.
         paid_N: whether the paid metrics are known, or were booked with their worst.
         numbers: the trials' numbers.
-        shapes: models of the first trials by (objective, how many trials), kept for later ones.
+        shapes: models of the first trials by (objective, how many trials, groups of features), kept
+            for later ones.
     """
 
     def __init__(self, question: Question) -> None:
@@ -46,7 +47,7 @@ class History:
         self.violation_N: FloatArray = np.zeros(0)
         self.paid_N: BoolArray = np.zeros(0, dtype=bool)
         self.numbers: list[int] = []
-        self.shapes: dict[tuple[int, int], Surrogate] = {}
+        self.shapes: dict[tuple[int, int, int], Surrogate] = {}
         self._read = 0
         self._seen: set[bytes] = set()
 
@@ -111,6 +112,13 @@ class History:
         _, first = np.unique(self.genes_NG, axis=0, return_index=True)
         indices: IntArray = np.sort(first)
         return indices
+
+    def known(self) -> IntArray:
+        """Indices of distinct trials that were paid for."""
+        distinct = self.distinct()
+        finite = np.isfinite(self.costs_NM[distinct]).all(axis=1)
+        known: IntArray = distinct[self.paid_N[distinct] & finite]
+        return known
 
 
 def row_keys(genes_BG: IntArray) -> list[bytes]:

@@ -11,6 +11,7 @@ import numpy as np
 from nas.proposing.drawing import cross, mutate, random_rows
 from nas.proposing.guide import Guide, Outlook, paid_trials
 from nas.proposing.history import History, row_keys
+from nas.proposing.proxy_features import ProxyFeatures
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first
 from nas.runtimes.base import FloatArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 POOL = 200
+SHORTLIST = 8  # candidates that proxies are paid for, in batches
 SPREAD = 1000
 ROUNDS, ENOUGH = 20, 5
 
@@ -31,6 +33,7 @@ class InnerEvolution:
     n_startup: int
     population: int
     generations: int
+    features: tuple[str, ...] = ()
 
     def __call__(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         """The next ``count`` rows."""
@@ -42,6 +45,10 @@ class InnerEvolution:
             return spread_rows(history, count, rng)
         guide = Guide(history)
         rows, outlook = self._evolve(guide, history, rng)
+        if self.features:
+            rows = rows[: SHORTLIST * count]
+            guide = Guide(history, ProxyFeatures(history, self.features, self.n_startup))
+            outlook = guide.outlook(rows)
         chosen = rows[_batch(guide, outlook, count)]
         if len(chosen) < count:
             more = random_rows(history, count - len(chosen), rng, chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from nas.objectives import Limit, Objective
 from nas.pareto import Box, Direction
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
+from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 Columns = Mapping[str, FloatArray]
+Scores = Callable[[Sequence[str], IntArray], Columns]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,6 +35,8 @@ class Question:
         limits: hard limits.
         box: fixed scale of the objectives, None where there is none.
         batch_size: proposals made at once.
+        scores: proxies of legal gene rows by name, columns ``(B,)`` in each proxy's own direction;
+            each row costs a look at an untrained network. None: nothing here can tell.
     """
 
     space: SearchSpace
@@ -41,6 +45,7 @@ class Question:
     limits: tuple[Limit, ...]
     box: Box | None
     batch_size: int
+    scores: Scores | None = None
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -68,6 +73,21 @@ class Question:
         """The gene row of an Optuna trial's parameters, as proposed: perhaps not legal."""
         genes = self.space.genes
         return [index[params[gene.name]] for gene, index in zip(genes, self._index, strict=True)]
+
+    def scored(self, names: Sequence[str], genes_BG: IntArray) -> dict[str, FloatArray]:
+        """Proxies of legal rows; what is a free metric too is counted rather than looked at.
+
+        Raises:
+            UserError: nothing here can score.
+        """
+        free = self.columns(genes_BG)
+        costly = [name for name in names if name not in free]
+        if not costly:
+            return {name: np.asarray(free[name], dtype=np.float64) for name in names}
+        if self.scores is None:
+            raise UserError(f"proxy {costly[0]!r}: there are no images here to score with")
+        scores = self.scores(costly, genes_BG)
+        return {name: np.asarray((free if name in free else scores)[name]) for name in names}
 
     def free_violation(self, columns: Columns) -> FloatArray:
         """Sum of the relative violations of the limits on free metrics, ``(B,)``; 0: all hold."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nas.proxies import PROXIES
 from nas.samplers.sampler import SAMPLERS
-from search_spaces.errors import bad_value
+from search_spaces.errors import bad_value, unknown_name
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -28,16 +29,22 @@ class GuidedOptions:
         n_startup: distinct evaluations, spread over the space, before the first model.
         population: candidates of the inner evolution that live on, and are born each generation.
         generations: of the inner evolution.
+        features: proxies that a second model knows beside the genes; it chooses among the best
+            candidates of the first, for scores cost a look at each.
     """
 
     n_startup: int = 20
     population: int = 300
     generations: int = 12
+    features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("n_startup", 4), ("population", 10), ("generations", 1)):
             if getattr(self, name) < least:
                 raise bad_value(f"sampler.options.{name}", getattr(self, name), f"{least} or more")
+        for name in self.features:
+            if name not in PROXIES:
+                raise unknown_name("sampler.options.features", name, PROXIES.names())
 
 
 @SAMPLERS.register
@@ -54,5 +61,7 @@ class Guided:
         from nas.proposing.inner import InnerEvolution
         from nas.proposing.row_sampler import RowSampler
 
-        rule = InnerEvolution(options.n_startup, options.population, options.generations)
+        rule = InnerEvolution(
+            options.n_startup, options.population, options.generations, options.features
+        )
         return RowSampler(rule, history, seed)

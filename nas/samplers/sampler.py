@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_origin, get_type_hints
 
 from search_spaces.errors import bad_value, unknown_name
 from search_spaces.registry import Registry
@@ -76,12 +76,18 @@ def read_options(schema: type[O], given: Mapping[str, Any]) -> O:
     for key, value in given.items():
         if key not in hints:
             raise unknown_name("sampler.options", str(key), hints)
+        if get_origin(hints[key]) is tuple:
+            listed = isinstance(value, Sequence) and type(value) is not str
+            if not listed or not all(type(name) is str for name in value):
+                raise bad_value(f"sampler.options.{key}", value, "a list of names")
+            continue
         kinds = getattr(hints[key], "__args__", (hints[key],))
         fits = type(value) in kinds or (type(value) is int and float in kinds)
         if not fits:
             names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
             raise bad_value(f"sampler.options.{key}", value, names)
-    return schema(**given)
+    named = {key: value for key, value in given.items() if get_origin(hints[key]) is tuple}
+    return schema(**{**given, **{key: tuple(value) for key, value in named.items()}})
 
 
 def default_options(factory: SamplerFactory) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from nas.steps.ranking_groups import ALL
 
 
 def about_proxies(run: Run) -> list[str]:
-    """Lines on each proxy among the objectives: how well it ranks here, if that is known, and
-    whether it was built for what it will rank.
+    """Lines on each proxy among the objectives, the prefilter and the sampler's features: how well
+    it ranks here, if that is known, and whether it was built for what it will rank.
     """
-    searched = [PROXIES[name] for name in run.config.search.objectives if name in PROXIES]
+    config = run.config
+    features = config.sampler.options.get("features", ())
+    named = [*config.search.objectives, config.search.prefilter.proxy, *features]
+    searched = [PROXIES[name] for name in dict.fromkeys(named) if name in PROXIES]
     types = {setting.op for stage in run.offered.spec.stages for setting in stage.attention}
     known = _taus(run) if searched else {}
     lines = []

@@ -15,7 +15,9 @@ from nas.limits import COUNTED, check_reachable, end_rows, limits_of, probe_rows
 from nas.objectives import OBJECTIVES
 from nas.pareto import Box
 from nas.problem import FIRST_METRIC, SupernetProblem
+from nas.proposing.question import Scores
 from nas.proxies import PROXIES
+from nas.proxies.maths.columns import IMAGES, Sample, row_scores
 from nas.proxies.maths.evaluating import with_proxies
 from nas.run import Run
 from nas.runtimes.base import FloatArray
@@ -23,7 +25,7 @@ from nas.starting import started_with
 from nas.steps.profiling import load_predictor
 from nas.steps.proxy_words import about_proxies
 from nas.steps.search_words import announce_search, report_search, watched
-from nas.study import Budget, FirstLook, StudyResult, StudySpec, run_study
+from nas.study import Budget, FirstLook, Prefilter, StudyResult, StudySpec, run_study
 from nas.study.mirror import Mirror
 from search_spaces.architecture import Value
 from search_spaces.errors import bad_value
@@ -65,6 +67,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
         seed=config.seed,
         batch_size=config.search.batch_size,
         tried_first=_tried_first(run, display),
+        prefilter=prefilter_of(config.search),
         box=_box(config.search, reachable),
     )
     first_look = _first_look(run, problem, spec)
@@ -92,6 +95,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
             on_trial=on_trial,
             first_look=first_look,
             mirror=_mirror(run),
+            scores=_scores(run, problem, store),
         )
     report_search(run, result, limits, first_look, display)
     return result
@@ -128,6 +132,24 @@ def executor_options(config: RunConfig) -> ExecutorOptions:
         address=config.executor.address,
         threads=config.executor.threads,
     )
+
+
+def prefilter_of(search: SearchConfig) -> Prefilter | None:
+    """What drops proposals before they are paid for.
+
+    Raises:
+        UserError: its proxy or share cannot be used.
+    """
+    asked = search.prefilter
+    return None if asked.proxy is None else Prefilter(asked.proxy, asked.keep)
+
+
+def _scores(run: Run, problem: SupernetProblem, store: EvaluationStore) -> Scores:
+    """Proxies on the first validation images, as `formfinder proxies` scores."""
+    val = run.dataset.val
+    images = run.dataset.transform.normalise(val.images_NCHW[:IMAGES])
+    sample = Sample.first_of(images, val.labels_N, problem.split, run.num_classes)
+    return row_scores(run.offered, sample, store)
 
 
 def _mirror(run: Run) -> Mirror | None:

@@ -1,7 +1,7 @@
 """The study: proposals by Optuna, evaluated by an executor, durable in a journal."""
 
 from nas.study.first_look import FirstLook, saved_images
-from nas.study.problem import Budget, SearchProblem, StudySpec
+from nas.study.problem import Budget, Prefilter, SearchProblem, StudySpec
 from nas.study.reading import StudyRecord, count_trials, read_study
 from nas.study.run import StudyResult, run_study
 from nas.study.trials import FinishedTrial, front_of, nearest_misses
@@ -10,6 +10,7 @@ __all__ = [
     "Budget",
     "FinishedTrial",
     "FirstLook",
+    "Prefilter",
     "SearchProblem",
     "StudyRecord",
     "StudyResult",

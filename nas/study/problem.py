@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from nas.evaluation import EvaluationKey
 from nas.objectives import Limit, Objective, describe_limits
 from nas.pareto import Box, Direction
+from nas.proxies import PROXIES
 from nas.runtimes.base import FloatArray
 from nas.samplers import SAMPLERS, read_options
 from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
-from search_spaces.errors import UserError, bad_value
+from search_spaces.errors import UserError, bad_value, unknown_name
 from search_spaces.space import SearchSpace, Suggestion, Trial
 
 
@@ -56,6 +57,28 @@ class SearchProblem(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Prefilter:
+    """Which proposals are dropped because of what an untrained network says.
+
+    Attributes:
+        proxy: registered name.
+        keep: share of the proposals that are kept, those it likes best.
+
+    Raises:
+        UserError: there is no such proxy, or the share is none.
+    """
+
+    proxy: str
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.proxy not in PROXIES:
+            raise unknown_name("search.prefilter.proxy", self.proxy, PROXIES.names())
+        if not 0 < self.keep <= 1:
+            raise bad_value("search.prefilter.keep", self.keep, "a share above 0, to 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
     """The question. All of it is identity: a journal of another one is refused.
@@ -69,6 +92,7 @@ class StudySpec:
         batch_size: proposals made at once. Independent of the executor, so that results are too.
         box: fixed scale of the hypervolume; None: around the first feasible trials.
         tried_first: parameters by name of known architectures that open the study.
+        prefilter: drops proposals before they are paid for; None: nothing is dropped.
 
     Raises:
         UserError: a field cannot be used.
@@ -82,6 +106,7 @@ class StudySpec:
     batch_size: int = 20
     box: Box | None = None
     tried_first: tuple[Mapping[str, Any], ...] = ()
+    prefilter: Prefilter | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -119,6 +144,7 @@ class StudySpec:
             "sampler_options": dict(self.sampler_options),
             "seed": self.seed,
             "batch_size": self.batch_size,
+            **({} if self.prefilter is None else {"prefilter": asdict(self.prefilter)}),
         }
 
 

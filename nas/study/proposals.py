@@ -20,7 +20,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import TrialState
 
 from nas.proposing.history import History
-from nas.proposing.question import Question
+from nas.proposing.prefilter import Prefiltered, asked_for
+from nas.proposing.question import Question, Scores
 from nas.samplers import build_sampler
 from nas.study.journal import CREATE_TRIAL, STUDY_SYSTEM_ATTR, Record
 from nas.study.problem import SearchProblem, StudySpec
@@ -36,11 +37,18 @@ class Proposals:
         problem: has the space and its free metrics.
         spec: names the sampler and its seed.
         records: the journal up to the last complete batch, its header included.
+        scores: proxies of gene rows, for specs that name some.
     """
 
-    def __init__(self, problem: SearchProblem, spec: StudySpec, records: Sequence[Record]) -> None:
+    def __init__(
+        self,
+        problem: SearchProblem,
+        spec: StudySpec,
+        records: Sequence[Record],
+        scores: Scores | None = None,
+    ) -> None:
         self._spec = spec
-        self._history = History(_question(problem, spec))
+        self._history = History(_question(problem, spec, scores))
         self._storage = InMemoryStorage()
         self._json: dict[str, str] = {}
         with _quiet():
@@ -57,9 +65,11 @@ class Proposals:
         """From here on ask with the sampler of the batch that begins with trial ``first``."""
         seed = int(np.random.SeedSequence([self._spec.seed, first]).generate_state(1)[0])
         self._history.refresh(self._study)
-        self._study.sampler = build_sampler(
-            self._spec.sampler, self._spec.sampler_options, seed, self._history
-        )
+        sampler = build_sampler(self._spec.sampler, self._spec.sampler_options, seed, self._history)
+        if self._spec.prefilter is not None:
+            proxy, size = self._spec.prefilter.proxy, self._spec.batch_size
+            sampler = Prefiltered(sampler, self._history, proxy, size)
+        self._study.sampler = sampler
         if len(self._storage.get_all_trials(0, deepcopy=False)) == first:
             for params in self._spec.tried_first[first : first + self._spec.batch_size]:
                 self._study.enqueue_trial(dict(params))
@@ -167,14 +177,16 @@ class Proposals:
         }
 
 
-def _question(problem: SearchProblem, spec: StudySpec) -> Question:
+def _question(problem: SearchProblem, spec: StudySpec, scores: Scores | None) -> Question:
+    keep = 1.0 if spec.prefilter is None else spec.prefilter.keep
     return Question(
         space=problem.space,
         columns=problem.columns,
         objectives=spec.objectives,
         limits=spec.limits,
         box=spec.box,
-        batch_size=spec.batch_size,
+        batch_size=asked_for(spec.batch_size, keep),
+        scores=scores,
     )
 
 

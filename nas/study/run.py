@@ -25,6 +25,7 @@ from nas.study.verdicts import Judge
 if TYPE_CHECKING:
     import optuna
 
+    from nas.proposing.question import Scores
     from search_spaces.space import Suggestion
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def run_study(
     on_trial: Callable[[FinishedTrial], None] | None = None,
     mirror: Mirror | None = None,
     first_look: FirstLook | None = None,
+    scores: Scores | None = None,
 ) -> StudyResult:
     """Run, or go on with, the study in ``journal`` until ``budget`` is spent.
 
@@ -89,6 +91,7 @@ def run_study(
         mirror: gets a copy of the journal's trials.
         first_look: spare hopeless candidates most of the images. Whether, and how many images, is
             to be part of the problem's identity.
+        scores: proxies of gene rows, where the spec names some.
 
     Raises:
         UserError: the journal is of another study or in use, a sampler option cannot be used, the
@@ -108,7 +111,7 @@ def run_study(
             return opened[0]
 
         judge = Judge(problem, spec, store, open_once, first_look)
-        driver = _Driver(problem, spec, file, judge, stopper, on_trial)
+        driver = _Driver(problem, spec, file, judge, stopper, on_trial, scores)
         resumed = len(driver.trials)
         driver.run(budget)
         stopped: Stopped = "trials"
@@ -137,8 +140,10 @@ class _Driver:
         judge: Judge,
         stopper: Stopper,
         on_trial: Callable[[FinishedTrial], None] | None,
+        scores: Scores | None,
     ) -> None:
         self._problem = problem
+        self._scores = scores
         self._spec = spec
         self._journal = journal
         self._judge = judge
@@ -166,7 +171,7 @@ class _Driver:
 
         size = self._spec.batch_size
         replayed, rest = split(self._journal.records, size)
-        self._proposals = Proposals(self._problem, self._spec, replayed)
+        self._proposals = Proposals(self._problem, self._spec, replayed, self._scores)
         self._proposals.written(rest)
         known = [record for record in rest if record["op_code"] == CREATE_TRIAL]
         while len(self.trials) < trials and not self._stopper() and not self.stale(budget.patience):
@@ -225,7 +230,7 @@ class _Driver:
             first,
             first + len(known) - 1,
         )
-        self._proposals = Proposals(self._problem, self._spec, self._journal.records)
+        self._proposals = Proposals(self._problem, self._spec, self._journal.records, self._scores)
         return self._ask(first, count - len(known))
 
     def _add(self, record: Record) -> FinishedTrial:

@@ -59,6 +59,12 @@ def test_a_search_says_how_well_its_proxies_rank_here(ranked):
     known, unknown = about_proxies(run)
     assert re.fullmatch(r"naswot: tau -?\d\.\d\d \[.*\] with inherited accuracy, n=10", known)
     assert unknown.startswith("snip was not compared with accuracy yet")
+    run.config.search.objectives = ["accuracy", "latency_ms"]
+    assert about_proxies(run) == []
+    run.config.search.prefilter.proxy, run.config.sampler.options = "naswot", {"features": ["dss"]}
+    said = "\n".join(about_proxies(run))
+    assert said.startswith("naswot: tau")
+    assert "! dss was built for softmax" in said
 
 
 def test_bad_input_gets_one_line(finished, refusal):

@@ -16,7 +16,9 @@ from nas.proxies.maths.weights import fresh_model
 from nas.proxies.proxy import PROXIES, Combination, Floats, Score
 from nas.version import code_version
 from search_spaces.architecture import Architecture
+from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
+from search_spaces.space import SearchSpace
 
 IMAGES = 32
 SEED = 0
@@ -115,6 +117,17 @@ def proxy_columns(
         proxy = PROXIES[name]
         columns[name] = proxy.combine(made) if isinstance(proxy, Combination) else made[name]
     return columns
+
+
+def row_scores(
+    space: SearchSpace, sample: Sample, store: EvaluationStore | None = None
+) -> Callable[[Sequence[str], IntArray], dict[str, Floats]]:
+    """``proxy_columns`` of legal gene rows of ``space``."""
+
+    def scores(names: Sequence[str], genes_BG: IntArray) -> dict[str, Floats]:
+        return proxy_columns(names, [space.decode(row) for row in genes_BG], sample, store)
+
+    return scores
 
 
 def _known_or_scored(
