@@ -88,6 +88,12 @@ class Member:
         """The architecture's key."""
         return self.architecture.digest()
 
+    @property
+    def latency_kind(self) -> str:
+        """Where its latency comes from."""
+        latency = self.metrics.get("latency_ms")
+        return "measured" if latency is None else str(latency.kind)
+
     def value(self, metric: str) -> float:
         """The value of a metric."""
         return self.metrics[metric].value
@@ -156,6 +162,11 @@ class Front:
     winner_rule: str
     front_error: Mapping[str, float]
     counting_rule: str
+
+    @property
+    def latency_kind(self) -> str:
+        """``measured``, or ``estimated`` on a device that is described."""
+        return next((m.latency_kind for m in self.members), "measured")
 
     def member(self, digest: str) -> Member:
         """The member of this digest.

@@ -129,6 +129,9 @@ class Run:
         for profile in self.profiles:
             one = copy.copy(self)
             one._only = profile
+            # Limits come with devices: those of another one are none of its own.
+            one.config = copy.copy(self.config)
+            one.config.hardware = {profile.name: self.config.hardware[profile.name]}
             if as_described(profile) is not None:
                 del one.costs  # the copy's: it has its own
             one.folder = RunFolder(self.folder.path, profile.name)

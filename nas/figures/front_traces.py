@@ -170,8 +170,9 @@ def of_members(
     tint: str,
 ) -> list[Any]:
     """The verified members: diamonds where tied with the most accurate, hollow where dominated."""
+    kind = members[0].latency_kind if members else "measured"
     groups = (
-        ("front, measured", "circle", False, False),
+        (f"front, {kind}", "circle", False, False),
         ("front, tied with the most accurate", "diamond", True, False),
         ("dominated after measuring", "circle-open", False, True),
         ("dominated, tied in accuracy", "diamond-open", True, True),

@@ -79,7 +79,7 @@ def _summary(content: Content) -> list[Html | str]:
             f", is {rule}: ",
             tag("strong", f"{_value(front, winner, 'accuracy')} of the validation images right"),
             f"{_interval_words(winner)}, ",
-            tag("strong", f"{_value(front, winner, 'latency_ms')} measured"),
+            tag("strong", f"{_value(front, winner, 'latency_ms')} {winner.latency_kind}"),
             f" per call{_batch_words(front)}.",
         ]
     parts += [f" {_span_words(front)}"]

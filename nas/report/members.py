@@ -19,7 +19,7 @@ def members_table(front: Front) -> Html:
     axes = {name: axis_of(name, front.objectives) for name in ("accuracy", "latency_ms", *_COUNTS)}
     extra = [axis_of(str(o["name"]), front.objectives) for o in front.objectives if "name" in o]
     extra = [axis for axis in extra if axis.name not in axes]
-    headings = ["member", "accuracy", "latency, measured", "predicted"]
+    headings = ["member", "accuracy", f"latency, {front.latency_kind}", "predicted"]
     headings += [axes[name].label for name in _COUNTS] + [axis.label for axis in extra]
     rows = sorted(front.members, key=lambda m: -(finite(_value(m, "accuracy")) or 0.0))
     body = [_row(member, front, axes, extra) for member in rows[:MAX_MEMBERS]]

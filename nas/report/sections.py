@@ -69,11 +69,18 @@ def front_section(
         members=front.members,
         winner=front.winner,
     )
+    verified = (
+        "measured on the device, and a dotted line leads there from what the search had predicted. "
+        "Thin bars are 95 % intervals of the accuracy and quartiles of the latency."
+    )
+    if front.latency_kind == "estimated":
+        verified = (
+            "their costs are estimated from the spec sheet of a device that is not at hand. "
+            "Thin bars are 95 % intervals of the accuracy."
+        )
     how = (
         "Up and to the left is better. Grey dots are the search's estimates; solid points were "
-        "evaluated again on the whole validation split and measured on the device, and a dotted "
-        "line leads there from what the search had predicted. Thin bars are 95 % intervals of the "
-        "accuracy and quartiles of the latency."
+        f"evaluated again on the whole validation split and {verified}"
     )
     figure = drawn(
         anchor,
@@ -149,6 +156,13 @@ def _around(architecture: Architecture) -> str:
 
 def predictors_section(content: Content) -> Html:
     """How far the predictions can be believed."""
+    if content.front.latency_kind == "estimated":
+        how = (
+            "Latency, memory and energy are estimated from the spec sheet of a device that is not "
+            "at hand. Nothing was measured that they could be held against: believe their ratios "
+            "rather than their size."
+        )
+        return section("predictors", "Estimated, not measured", how)
     latency, memory = latency_calibration(content), memory_calibration(content)
     how = (
         "On the diagonal a prediction is right. Blue networks were unknown to the predictor when "
