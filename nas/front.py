@@ -90,9 +90,10 @@ class Member:
 
     @property
     def latency_kind(self) -> str:
-        """Where its latency comes from."""
+        """``estimated`` or ``measured``, whatever else a damaged file may say."""
         latency = self.metrics.get("latency_ms")
-        return "measured" if latency is None else str(latency.kind)
+        estimated = latency is not None and latency.kind == "estimated"
+        return "estimated" if estimated else "measured"
 
     def value(self, metric: str) -> float:
         """The value of a metric."""
