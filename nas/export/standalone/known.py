@@ -67,6 +67,9 @@ class KnownShape:
 class NotNone:
     """A value of which only this is known."""
 
+    def __repr__(self) -> str:
+        return "NotNone()"
+
 
 class Unknown(Exception):  # noqa: N818  # no error: the answer of an expression that has to wait
     """An expression whose value only a run tells."""
@@ -225,6 +228,8 @@ def state_field(state: KnownState, name: str) -> Any:
         return None
     if name == "size_BN1" and not state.sized:
         return None
+    if name == "size_BN1":
+        return NotNone()
     if name in ("special", "grid", "tokens"):
         return getattr(state, name)
     raise Unknown

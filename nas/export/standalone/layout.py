@@ -37,8 +37,19 @@ def _quoted(text: str) -> list[str]:
     for line in text.splitlines():
         parts = line.split("'")
         plain = len(parts) % 2 == 1 and '"' not in line and "\\" not in line
-        lines.append('"'.join(parts) if plain else line)
+        lines.append(_bare('"'.join(parts) if plain else line))
     return lines
+
+
+def _bare(line: str) -> str:
+    """``return (a, b)`` → ``return a, b``, and the same behind ``=``."""
+    for word in ("return ", " = "):
+        head, found, rest = line.partition(word)
+        if found and rest.startswith("(") and _outer_bracket(rest) == (0, len(rest) - 1):
+            inside = rest[1:-1]
+            if len(_split(inside)) > 1 and " for " not in inside:
+                return f"{head}{word}{inside}"
+    return line
 
 
 def _folded(line: str) -> list[str]:

@@ -7,12 +7,18 @@ from typing import Any
 
 import torch
 
-from nas.export.standalone.known import KnownShape, KnownState
+from nas.export.standalone.known import KnownShape, KnownState, NotNone
 from nas.export.standalone.specialise import Made, Specialiser
+from search_spaces.registry import Registry
 from search_spaces.workload import Sizes
 from supernet import forward
+from supernet.attention import ATTENTIONS
+from supernet.embedding import EMBEDDINGS
 from supernet.extract import VisionTransformer
 from supernet.network import ResolvedBlock, ResolvedNetwork
+from supernet.position import POSITIONS
+from supernet.token_reduction import REDUCTIONS
+from supernet.transition import TRANSITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,23 @@ def place(sizes: Sizes, sized: bool) -> KnownState:
     return KnownState(int(sizes.special), grid, int(sizes.tokens), sized)
 
 
+def reserved_names() -> set[str]:
+    """What the functions of operators are called."""
+    kinds: dict[str, Registry[Any]] = {
+        "attention": ATTENTIONS,
+        "reduction": REDUCTIONS,
+        "position": POSITIONS,
+        "embedding": EMBEDDINGS,
+        "transition": TRANSITIONS,
+    }
+    return {f"{name}_{kind}" for kind, registry in kinds.items() for name in registry.names()}
+
+
 class Parts:
     """Specialises the parts of a network, in order of execution."""
 
     def __init__(self, model: VisionTransformer) -> None:
-        self.home = Specialiser()
+        self.home = Specialiser(reserved_names())
         self.network: ResolvedNetwork = model._network
         self.architecture = model.architecture
         self.sized = sized_after(model)
@@ -149,8 +167,7 @@ class Parts:
     def _reduction(self, block: ResolvedBlock, state: KnownState, score: str) -> str:
         op = block.reduction
         known: dict[str, Any] = {"state": state, "setting": block.block.reduction}
-        if score == "None":
-            known["score"] = None
+        known["score"] = None if score == "None" else NotNone()
         made = self.home.make(op.forward, known, f"{op.name}_reduction", _doc(op))
         text = call(made, state="state", score=score, w="self.reduction")
         return f"state = {text}" if text != "state" else ""

@@ -9,9 +9,10 @@ model, and cannot drift from the operator: it is its source.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from nas.export.standalone.known import (
     is_literal,
     of_project,
 )
+from nas.export.standalone.numpy_to_torch import NumpyToTorch
 from nas.export.standalone.tidying import loaded, stored, tidy
 from supernet.tokens import TokenState
 
@@ -65,13 +67,17 @@ class Made:
 class Specialiser:
     """Collects the functions of one file.
 
+    Args:
+        reserved: names that helpers must not take.
+
     Attributes:
         functions: their source by name, callees first.
         classes: names and source of small classes they use.
         imports: import lines they need.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Collection[str] = ()) -> None:
+        self.reserved = reserved
         self.functions: dict[str, ast.FunctionDef] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self.imports: set[str] = set()
@@ -110,13 +116,14 @@ class Specialiser:
         folder = _Folder(self, tree, bound, plain, name)
         folder.run(first)
         params = [a for a in _parameters(tree) if a.arg in loaded(tree.body)]
+        kept = tuple(a.arg for a in params)
         only = tree.body[0] if len(tree.body) == 1 else None
         returned = only.value if isinstance(only, ast.Return) else None
         results = [n.value for n in ast.walk(tree) if isinstance(n, ast.Return)]
         constant = (returned.value,) if isinstance(returned, ast.Constant) else None
         passes = returned.id if isinstance(returned, ast.Name) else None
         if constant is not None or passes is not None:
-            return Made("", tuple(a.arg for a in params), passes, constant, True, False)
+            return Made("", kept, passes, constant, True, False)
         for line in folder.imports():
             self.imports.add(line)
         tree.name = name
@@ -124,13 +131,16 @@ class Specialiser:
         tree.decorator_list = []
         tree.returns = _annotation("Tensor" if first else _text(tree.returns))
         for parameter in params:
+            if parameter.arg == "self":  # a method of the state
+                tree.body = [_Renamed("self", ast.Name("state")).visit(s) for s in tree.body]
+                parameter.arg, parameter.annotation = "state", ast.Name("Tokens")
             parameter.annotation = _annotation(_text(parameter.annotation))
         text = " ".join((doc or own_doc.split("\n\n")[0]).split())
         if text:
             tree.body.insert(0, ast.Expr(ast.Constant(text)))
         return Made(
             self._placed(tree),
-            tuple(a.arg for a in params),
+            kept,
             None,
             None,
             all(value is not None and not _is_none(value) for value in results),
@@ -183,7 +193,7 @@ class _Folder(ast.NodeTransformer):
                 for node in ast.walk(ast.Module(body, [])):
                     if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
                         node.value = node.value.elts[0]
-        self.tree.body = body
+        self.tree.body = [NumpyToTorch().visit(statement) for statement in body]
 
     def imports(self) -> list[str]:
         """Import lines for the globals that are left; classes of ours are carried along."""
@@ -228,7 +238,7 @@ class _Folder(ast.NodeTransformer):
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             node = ast.Assign([node.target], node.value)
         if isinstance(node, ast.Assign):
-            return self._assign(node)
+            return [left for part in self._split(node) for left in self._assign(part)]
         if isinstance(node, ast.For | ast.While | ast.With):
             for name in stored([node]):
                 self.env.pop(name, None)
@@ -238,6 +248,24 @@ class _Folder(ast.NodeTransformer):
             return [node]
         changed = self.visit(node)
         return [changed] if isinstance(changed, ast.stmt) else []
+
+    def _split(self, node: ast.Assign) -> list[ast.Assign]:
+        """``a, b = 1, x`` as two statements, where one of them will go."""
+        target, value = node.targets[0], node.value
+        if not (isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)):
+            return [node]
+        if len(target.elts) != len(value.elts) or stored([node]) & loaded([ast.Expr(value)]):
+            return [node]
+        if not any(self._is_literal(element) for element in value.elts):
+            return [node]
+        pairs = zip(target.elts, value.elts, strict=True)
+        return [ast.Assign([name], element) for name, element in pairs]
+
+    def _is_literal(self, node: ast.AST) -> bool:
+        try:
+            return is_literal(self._value(node))
+        except Unknown:
+            return False
 
     def _if(self, node: ast.If) -> list[ast.stmt]:
         node.test = self.visit(node.test)
@@ -347,6 +375,9 @@ class _Folder(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         self.generic_visit(node)
+        with contextlib.suppress(Unknown):
+            if is_literal(self._value(node)):
+                return node  # ``visit`` puts the value in
         member = getattr(TokenState, node.attr, None)
         if not (isinstance(member, property) and self._is_state(node.value)):
             return node
@@ -358,6 +389,9 @@ class _Folder(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
         if hasattr(node, "made"):
+            return node
+        with contextlib.suppress(Unknown):
+            self._value(node)
             return node
         if isinstance(node.func, ast.Attribute) and self._is_state(node.func.value):
             if node.func.attr == "_replace":
@@ -408,10 +442,14 @@ class _Folder(ast.NodeTransformer):
             try:
                 value = self._value(argument)
             except Unknown:
+                if self._never_none(argument):
+                    known[name] = NotNone()
                 continue
             if not is_literal(value) or value is None or isinstance(value, bool | str | float):
                 known[name] = value
         name = plain.__name__.strip("_")
+        if name in self.home.reserved:
+            name = f"{name}_core"
         if getattr(function, "__self__", None) is not None:
             name = f"{self.name.split('_')[0]}_{name}"
         made = self.home.make(function, known, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ def standalone_source(model: VisionTransformer, best: Mapping[str, Any]) -> str:
             imports=_imports(imports),
             image_size=tuple(model.architecture.image_size),
             channels=model.architecture.channels,
-            classes=tuple(best["task"]["classes"]),
+            classes=_texts(best["task"]["classes"]),
             mean=tuple(best["transform"]["mean"]),
             std=tuple(best["transform"]["std"]),
         ),
@@ -120,6 +121,13 @@ def standalone_source(model: VisionTransformer, best: Mapping[str, Any]) -> str:
         f"\n{_model_class(parts, layers, forward)}\n",
     ]
     return "\n".join(section.rstrip("\n") + "\n" for section in sections if section)
+
+
+def _texts(names: Sequence[str]) -> str:
+    """A tuple of strings, over several lines where it is long."""
+    words = [json.dumps(name, ensure_ascii=False) for name in names]
+    one = f"({', '.join(words)}{',' if len(words) == 1 else ''})"
+    return one if len(one) < 80 else "(\n" + "".join(f"    {word},\n" for word in words) + ")"
 
 
 def _title(model: VisionTransformer) -> str:
