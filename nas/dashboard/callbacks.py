@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
-from dash import Dash, Input, Output, State, ctx, no_update
+from dash import Dash, Input, Output, State, no_update
 
 from nas.dashboard.layout import TAB_LABELS
 from nas.dashboard.panels import drawn as drawn_figures
@@ -91,38 +92,29 @@ def _register_tick(app: Dash, runs: Runs) -> None:
 def _register_front(app: Dash, runs: Runs) -> None:
     @app.callback(
         Output("front", "figure"),
+        Output("drawn-key", "data"),
         Input("view", "data"),
         Input("selection", "data"),
         Input("version", "data"),
-        State("front", "figure"),
+        State("drawn-key", "data"),
         prevent_initial_call=True,
     )
-    def front(data: Any, selection: Any, _: Any, drawn: Any) -> Any:
+    def front(data: Any, selection: Any, _: Any, drawn: Any) -> tuple[Any, Any]:
         if data is None:
-            return no_update
-        only_zoomed = ctx.triggered_id == "selection" and drawn is not None
+            return no_update, no_update
         view = View.of_data({**mapping(data), **mapping(selection)})
-        if only_zoomed and _marks(drawn) == _wanted(runs, view):
-            return no_update
-        return front_of(runs, view)
+        # Neither the tab below nor a zoom, which plotly keeps itself, draws it again.
+        key = f"{runs.version(view.runs)} {replace(view, tab='', zoom='', gene='', metric='')}"
+        if key == drawn:
+            return no_update, no_update
+        return front_of(runs, view), key
 
 
 def front_of(runs: Runs, view: View) -> go.Figure:
     """The trade-off of a view."""
     shown = shown_runs(runs, view)
     chosen, pinned = runs.find(view.point), runs.find(view.pin)
-    figure = guarded(lambda: trade_off(runs, view, shown, chosen, pinned, view.span), HEIGHT)
-    # What is marked, so that zooming does not draw everything again.
-    figure.update_layout(meta=_wanted(runs, view))
-    return figure
-
-
-def _wanted(runs: Runs, view: View) -> list[str]:
-    return [view.point, view.pin]
-
-
-def _marks(drawn: Any) -> Any:
-    return mapping(mapping(drawn).get("layout")).get("meta")
+    return guarded(lambda: trade_off(runs, view, shown, chosen, pinned, view.span), HEIGHT)
 
 
 def _register_details(app: Dash, runs: Runs) -> None:
@@ -181,18 +173,28 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
         Output("genes-controls", "hidden"),
         Output("images-controls", "hidden"),
         Output("images-part", "hidden"),
+        Output("content-key", "data"),
         Output("table-controls", "hidden"),
         Input("view", "data"),
         Input("version", "data"),
         Input("drawn", "value"),
         State("selection", "data"),
         State("gene", "options"),
+        State("content-key", "data"),
         prevent_initial_call=True,
     )
-    def content(data: Any, _: Any, drawn: Any, selection: Any, genes: Any) -> tuple[Any, ...]:
+    def content(
+        data: Any, _: Any, drawn: Any, selection: Any, genes: Any, before: Any
+    ) -> tuple[Any, ...]:
         if data is None:
-            return (no_update,) * 7
+            return (no_update,) * 8
         view = View.of_data({**mapping(data), **mapping(selection)})
+        key = f"{runs.version(view.runs)} {replace(view, zoom='', point='', pin='')} {drawn}"
+        if key == before:
+            return (no_update,) * 8
+        return (*made_of(view, drawn, genes), key)
+
+    def made_of(view: View, drawn: Any, genes: Any) -> tuple[Any, ...]:
         shown = shown_runs(runs, view)
         hidden = tuple(view.tab != name for name in ("genes", "images", "images", "table"))
         if view.tab == "images":

@@ -29,13 +29,14 @@ FLAG_LABELS = {
 VALUE_LABELS = {"measured": "measured", "predicted": "predicted", "both": "predicted → measured"}
 
 
-def page(runs: Sequence[str] = (), metrics: Sequence[Any] = ()) -> Any:
+def page(runs: Sequence[str] = (), metrics: Sequence[Any] = (), version: str = "") -> Any:
     """The whole page, empty but for what can be chosen: a choice that is not offered is dropped
     by the browser, and with it what the address says.
 
     Args:
         runs: keys of the runs.
         metrics: options of the axes.
+        version: of what the runs hold, so that nothing is drawn twice at the beginning.
     """
     view = View()
     return html.Div(
@@ -44,7 +45,9 @@ def page(runs: Sequence[str] = (), metrics: Sequence[Any] = ()) -> Any:
             dcc.Interval(id="tick", interval=REFRESH_MS),
             dcc.Store(id="view"),
             dcc.Store(id="selection"),
-            dcc.Store(id="version"),
+            dcc.Store(id="version", data=version),
+            dcc.Store(id="drawn-key"),
+            dcc.Store(id="content-key"),
             dcc.Store(id="export-job"),
             dcc.Store(id="image-job"),
             dcc.Download(id="download"),

@@ -43,7 +43,12 @@ def make_app(state: State, jobs: Jobs, hosts: Collection[str] = LOCAL) -> Dash:
         update_title="",
         suppress_callback_exceptions=True,
     )
-    app.layout = lambda: layout.page(list(state.runs()), callbacks.metric_options(state, View()))
+
+    def page() -> Any:
+        metrics = callbacks.metric_options(state, View())
+        return layout.page(list(state.runs()), metrics, state.version())
+
+    app.layout = page
     sync.register(app, state)
     callbacks.register(app, state)
     exporting.register(app, state, jobs)

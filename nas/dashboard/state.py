@@ -71,10 +71,11 @@ class State:
             self._look()
             return {key: reader.read() for key, reader in self._readers.items()}
 
-    def version(self) -> str:
-        """Another one means that something changed."""
+    def version(self, keys: Sequence[str] = ()) -> str:
+        """Another one means that something changed, of these runs or of any."""
         runs = self.runs()
-        return " ".join(f"{key}:{id(run)}:{run.log.changes}" for key, run in runs.items())
+        chosen = [key for key in keys if key in runs] or list(runs)
+        return " ".join(f"{key}:{id(runs[key])}:{runs[key].log.changes}" for key in chosen)
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,142 @@
+"""How long the dashboard takes to show and to refresh a study of many trials.
+
+    uv run python benchmarks/dashboard.py RUN [--trials 20000] [--refreshes 10]
+
+RUN is a finished run; its trials are repeated with other values until there are enough, in a copy.
+The copy is served by the command itself and opened in a real headless Chromium:
+
+- ``start``: from the command to the printed address, all journals read;
+- ``first paint``: from opening the address to the drawn trade-off and the status strip;
+- ``refresh``: from the request that finds a new batch of trials to the redrawn trade-off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+BATCH = 6
+MAIN = "import sys; from nas.cli import main; sys.exit(main())"
+# Notes when requests begin and when plotly has drawn.
+PROBE = """
+window.asked = []; window.drawn = [];
+const fetched = window.fetch;
+window.fetch = (url, options) => {
+  if (options && options.body) window.asked.push([performance.now(), String(options.body)]);
+  return fetched(url, options);
+};
+const watch = setInterval(() => {
+  const plot = document.querySelector('#front .js-plotly-plot');
+  if (!plot || !plot.on) return;
+  clearInterval(watch);
+  window.drawn.push(performance.now());
+  plot.on('plotly_afterplot', () => window.drawn.push(performance.now()));
+}, 5);
+"""
+
+
+def grown(run: Path, target: Path, count: int) -> list[bytes]:
+    """Copy ``run`` with ``count`` trials; returns lines to append later."""
+    ignore = shutil.ignore_patterns("*.safetensors", "*.onnx", "*.html", "picks", "study.journal")
+    shutil.copytree(run, target, ignore=ignore)
+    lines = (run / "study.journal").read_bytes().splitlines(keepends=True)
+    head, records = lines[:3], [json.loads(x) for x in lines if b'"op_code":4' in x[:80]]
+    rng = random.Random(0)
+    made = []
+    for place in range(count + 1000):
+        record = records[place % len(records)]
+        metrics = record["user_attrs"]["metrics"]
+        factor, fall = rng.uniform(0.95, 1.4), rng.uniform(0.93, 1.0)
+        new = {**record, "user_attrs": {**record["user_attrs"], "metrics": dict(metrics)}}
+        if record["values"]:
+            new["values"] = [record["values"][0] * fall, record["values"][1] * factor]
+            new["values"] += record["values"][2:]
+        for name, by in (("accuracy", fall), ("latency_ms", factor)):
+            if name in metrics:
+                new["user_attrs"]["metrics"][name] = metrics[name] * by
+        made.append(json.dumps(new, separators=(",", ":")).encode() + b"\n")
+    (target / "study.journal").write_bytes(b"".join([*head, *made[:count]]))
+    return made[count:]
+
+
+def paint(page: Page, address: str) -> float:
+    """Seconds from opening the page to its trade-off and status strip."""
+    began = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector("#front .scatterlayer .points path", state="attached")
+    page.wait_for_selector(".status-row")
+    page.wait_for_function("window.drawn.length > 0")
+    return time.perf_counter() - began
+
+
+def refresh(page: Page, journal: Path, lines: list[bytes]) -> float:
+    """Seconds from asking what is new to having drawn it."""
+    before: dict[str, Any] = page.evaluate("({drawn: drawn.length, now: performance.now()})")
+    with journal.open("ab") as file:
+        file.write(b"".join(lines))
+    page.wait_for_function(f"drawn.length > {before['drawn']}")
+    return float(
+        page.evaluate(
+            """(now) => {
+              const end = drawn.find(t => t > now);
+              const ticks = asked.filter(a => a[0] > now && a[0] < end &&
+                                              a[1].includes('"output":"..version.data'));
+              return (end - ticks[ticks.length - 1][0]) / 1000;
+            }""",
+            before["now"],
+        )
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--trials", type=int, default=20_000)
+    parser.add_argument("--refreshes", type=int, default=10)
+    parser.add_argument("--browser", default=shutil.which("chromium"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        target = Path(folder) / "large"
+        more = grown(options.run, target, options.trials)
+        size = (target / "study.journal").stat().st_size / 1e6
+        began = time.perf_counter()
+        command = [sys.executable, "-c", MAIN, "dashboard", str(target), "--port", "0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            found = re.search(r"http://\S+", server.stdout.readline())
+            assert found is not None
+            started = time.perf_counter() - began
+            browser = driver.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.add_init_script(PROBE)
+            paints = [paint(page, found[0]) for _ in range(3)]
+            times = []
+            for turn in range(options.refreshes):
+                lines = more[turn * BATCH : (turn + 1) * BATCH]
+                times.append(refresh(page, target / "study.journal", lines))
+            browser.close()
+        finally:
+            server.terminate()
+            server.wait()
+    print(f"{options.trials:,} trials, journal {size:.0f} MB")
+    print(f"start        {started:.2f} s")
+    print(f"first paint  {paints[0]:.2f} s, again {min(paints[1:]):.2f} s")
+    print(f"refresh      median {statistics.median(times):.3f} s, worst {max(times):.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The application over HTTP: who may ask, what is answered to hostile runs, what is imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from nas.dashboard.command import PORT, parse
+from nas.dashboard.jobs import Jobs
+from nas.dashboard.server import make_app
+from nas.dashboard.state import State
+from nas.front import Front
+from search_spaces.errors import UserError
+from tests.nas_tests.report_toy import finished_run
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    finished_run(folder / "good", trials=30, fails=20)
+    bad = folder / "bad"
+    shutil.copytree(folder / "good", bad)
+    front = json.loads((bad / "front.json").read_text())
+    for member in front["members"]:
+        stage = member["architecture"]["stages"][0]
+        stage["width"] = 10**9
+        stage["blocks"][0]["attention"] |= {"op": EVIL, "heads": 10**9, "head_dim": -4}
+        member["layers"] = [{**layer, "name": "../" * 50, "op": EVIL} for layer in member["layers"]]
+        member["metrics"]["accuracy"] |= {"low": EVIL, "source": 5, "predicted": EVIL}
+        member["metrics"][EVIL] = {"value": "NaN", "kind": EVIL}
+    front["profile"] |= {"key": "../../../etc/passwd", "runtime": EVIL}
+    front["limits"] = {"accuracy": EVIL, "latency_ms": {"max": [1]}}
+    (bad / "front.json").write_text(json.dumps(front))
+    (bad / "proxies.json").write_text('{"table": [7, {"group": "all", "tau": 1, "proxy": ["x"]}]}')
+    (bad / "baselines.json").write_text(json.dumps({"baselines": [{"name": EVIL, "accuracy": 1}]}))
+    (bad / "space.json").write_text('{"a":' * 20_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(places):
+    state, jobs = State([places]), Jobs()
+    yield state, make_app(state, jobs).server.test_client()
+    jobs.close()
+
+
+def call(client, output: str, inputs: list, states: list, changed: list[str], **headers):
+    """One callback, as the page would ask for it."""
+    outputs = [
+        {"id": part.rpartition(".")[0], "property": part.rpartition(".")[2].partition("@")[0]}
+        for part in output.strip(".").split("...")
+    ]
+    headers = {"Host": "127.0.0.1", **headers}
+    body = {
+        "output": output,
+        "outputs": outputs if "..." in output else outputs[0],
+        "inputs": inputs,
+        "state": states,
+        "changedPropIds": changed,
+    }
+    return client.post("/_dash-update-component", json=body, headers=headers)
+
+
+def value(name: str, prop: str, given: object) -> dict:
+    return {"id": name, "property": prop, "value": given}
+
+
+def front_of(client, view: dict, selection: dict):
+    inputs = [value("view", "data", view), value("selection", "data", selection)]
+    inputs += [value("version", "data", "1")]
+    return call(client, "front.figure", inputs, [value("front", "figure", None)], ["view.data"])
+
+
+@pytest.mark.parametrize("key", ["good", "bad"])
+@pytest.mark.parametrize("values", ["measured", "predicted", "both"])
+def test_the_front_is_drawn(served, key, values):
+    _, client = served
+    view = {"runs": [key], "x": "latency_ms", "y": "accuracy", "values": values}
+    answer = front_of(client, {**view, "flags": ["logx", "trials", "stars"]}, {})
+    assert answer.status_code == 200
+    figure = answer.get_json()["response"]["front"]["figure"]
+    assert any(trace.get("name") for trace in figure["data"])
+    assert EVIL not in json.dumps(figure)
+
+
+@pytest.mark.parametrize("tab", ["search", "layers", "genes", "predictors", "images", "table"])
+@pytest.mark.parametrize("key", ["good", "bad"])
+def test_every_tab_answers(served, tab, key):
+    client = served[1]
+    output = _output(client, "..content.children")
+    inputs = [value("view", "data", {"runs": [key], "tab": tab}), value("version", "data", "1")]
+    inputs += [value("drawn", "value", "members")]
+    states = [value("selection", "data", {}), value("gene", "options", [])]
+    answer = call(client, output, inputs, states, ["view.data"])
+    assert answer.status_code == 200
+    assert "content" in answer.get_json()["response"] or tab == "images"
+
+
+def _output(client, start: str) -> str:
+    """The whole name of the callback whose outputs begin so."""
+    known = client.get("/_dash-dependencies", headers={"Host": "127.0.0.1"}).get_json()
+    return next(entry["output"] for entry in known if entry["output"].startswith(start))
+
+
+@pytest.mark.parametrize("key", ["good", "bad"])
+def test_a_chosen_architecture_is_shown(served, places, key):
+    client = served[1]
+    member = Front.load(places / key / "front.json").members[0]
+    selection = {"point": f"{key}|{member.digest}", "pin": f"good|#{3}"}
+    inputs = [value("selection", "data", selection), value("version", "data", "1")]
+    output = _output(client, "..title.children")
+    answer = call(client, output, inputs, [value("details", "data-of", None)], ["selection.data"])
+    assert answer.status_code == 200
+    assert member.digest in answer.get_data(as_text=True)
+
+
+def test_what_is_not_there_is_not_found(served):
+    state, _ = served
+    for text in ("", "good", "good|", "ghost|1", "good|../x", "good|#99999999999999", "good|#x"):
+        assert state.find(text) is None
+    assert state.find("good|#3").trial.number == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "127.0.0.1:8050"}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1:8050", "Origin": "http://127.0.0.1:8050"}, 200),
+        ({"Host": "127.0.0.1:8050", "Origin": "http://evil.example"}, 403),
+    ],
+)
+def test_others_pages_are_refused(served, headers, code):
+    assert served[1].get("/", headers=headers).status_code == code
+
+
+def test_the_page_names_no_other_address(served):
+    answer = served[1].get("/", headers={"Host": "127.0.0.1"})
+    text = answer.get_data(as_text=True)
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/x/best.json", "/files/../best.json", "/files/x/..%2f..%2fetc%2fpasswd"]
+)
+def test_only_files_of_known_jobs_are_served(served, path):
+    answer = served[1].get(path, headers={"Host": "127.0.0.1"})
+    # What is no file of a job at all is the page.
+    assert answer.status_code == 404 or b"react-entry-point" in answer.data
+
+
+def test_words_of_the_command(tmp_path):
+    words = parse([str(tmp_path), "--port", "0", "--host=0.0.0.0"])
+    assert (words.places, words.host, words.port) == ((tmp_path,), "0.0.0.0", 0)
+    assert parse([str(tmp_path)]).port is None
+    assert PORT == 8050
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["nowhere"], "'nowhere': no such folder"),
+        (["--prot=1"], "--port"),
+        (["--port", "many"], "--port='many': allowed is a number from 0 to 65535"),
+        (["--port"], "--port: its value is missing"),
+        ([], "no folder 'runs' here"),
+    ],
+)
+def test_words_that_cannot_be_read(args, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=None) as caught:
+        parse(args)
+    assert told in str(caught.value)
+
+
+def test_neither_torch_nor_ray_is_loaded(places):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from nas.dashboard.jobs import Jobs\n"
+        "from nas.dashboard.server import make_app\n"
+        "from nas.dashboard.state import State\n"
+        f"state = State([Path({str(places)!r})])\n"
+        "client = make_app(state, Jobs()).server.test_client()\n"
+        "assert client.get('/_dash-layout', headers={'Host': 'localhost'}).status_code == 200\n"
+        "loaded = {'torch', 'ray', 'optuna', 'onnx'} & set(sys.modules)\n"
+        "sys.exit(str(loaded) if loaded else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_job_says_how_it_ended(tmp_path):
+    jobs = Jobs()
+    try:
+        job = jobs.start_cli("help", ["describe", str(tmp_path / "nowhere")], tmp_path)
+        job.process.wait(60)
+        assert job.state == "failed"
+        assert "no such file or run folder" in job.said()
+        assert jobs.get("guess") is None
+    finally:
+        jobs.close()
+    assert not jobs.folder.exists()
