@@ -61,7 +61,7 @@ class ProfileConfig:
     """How the hardware is measured."""
 
     n_torch: int = resumable(60, "subnets measured in torch")
-    n_runtime: int = resumable(60, "subnets measured in the profile's runtime")
+    n_runtime: int = resumable(100, "most subnets measured in the profile's runtime")
     seconds: float | None = resumable(None, "most time for one profile, s; null: no limit")
     accept_poor: bool = resumable(False, "search even if the predictor ranks badly")
 
@@ -172,6 +172,8 @@ class RunConfig:
     seed: int = identity(0, "seed of training and search")
     device: str = resumable("auto", "torch device for training: auto, cpu, cuda or mps")
     supernet: str | None = identity(None, "run folder whose trained supernet is searched")
+    init: str | None = identity(None, "weights to start from: timm:, hf:, autoformer: or run:...")
+    init_order: str = identity("importance", "their heads and neurons: importance, none (as is)")
     out_dir: str = resumable("runs", "folder of all runs")
     name: str | None = resumable(None, "the run's folder; null: from data, hardware and seed")
     run: str | None = resumable(None, "a finished run, for commands that read one")

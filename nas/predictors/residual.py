@@ -29,7 +29,8 @@ def corrected(
     spread = max(float(residual_B.std()), 1e-6)
     logs_BF = np.log1p(features_BF)
     mean_F, std_F = logs_BF.mean(axis=0), logs_BF.std(axis=0)
-    varies_F = std_F > 0  # a constant feature tells nothing about distance
+    # A constant feature tells nothing about distance; its deviation is rounded and may not be 0.
+    varies_F = np.ptp(logs_BF, axis=0) > 0
     length = hyper["length"] * np.sqrt(max(1, varies_F.sum()))
 
     def standard(features: FloatArray) -> FloatArray:

@@ -55,7 +55,7 @@ class PredictorData:
         """
         if data.get("schema") != SCHEMA_VERSION:
             raise bad_value("predictor: schema", data.get("schema"), str(SCHEMA_VERSION))
-        values = {key: data[key] for key in data if key not in ("schema", "report")}
+        values = {key: data[key] for key in data if key not in ("schema", "report", "measuring")}
         try:
             values["features"] = tuple(tuple(row) for row in values["features"])
             for key in ("feature_names", "latency_ms", "held_out_ms"):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from nas.display import Display, duration
+from nas.display import Display
 from nas.hardware.described import as_described
 from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
-from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.predictors.fit import fit_predictor
@@ -24,12 +21,11 @@ from nas.roofline.predictor import EstimatedPredictor
 from nas.run import Run
 from nas.run_folder import read_json, write_json
 from nas.runtimes.base import RUNTIMES
-from search_spaces.architecture import Architecture
+from nas.steps.on_device import leave_out_failed
+from nas.steps.subnets import FEWEST, build, features, measure_subnets, profile_subnets
 from search_spaces.errors import writing
-from supernet.extract import VisionTransformer, build_model
 
 TORCH = "torch_eager"
-SECONDS_PER_SUBNET = 0.6
 
 
 def fit_profiles(run: Run, display: Display) -> None:
@@ -78,23 +74,6 @@ def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
     return LatencyPredictor.from_dict(read_json(run.folder.predictor(profile.key())))
 
 
-def profile_subnets(run: Run, count: int) -> list[Architecture]:
-    """Distinct subnets to measure: the ends of the space first, then draws from the seed."""
-    space = run.offered
-    found: dict[str, Architecture] = {}
-    for patch in space.spec.patch_size:
-        for largest in (True, False):
-            end = space.decode(space.extreme(largest=largest, patch_size=patch))
-            found.setdefault(end.digest(), end)
-    rng = np.random.default_rng([run.config.seed, 3])
-    for _ in range(20 * count):
-        if len(found) >= count:
-            break
-        drawn = space.sample(rng)
-        found.setdefault(drawn.digest(), drawn)
-    return list(found.values())[:count]
-
-
 def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
     path = run.folder.predictor(profile.key())
     if not path.exists():
@@ -102,30 +81,24 @@ def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Displa
     if path.exists():
         predictor = load_predictor(run, profile)
         known = len(predictor.data.latency_ms)
+        asked = read_json(path).get("measuring", {}).get("asked", known)
         # The study's values are this predictor's: with another one it would be another study.
         searched = run.folder.study.exists() and profile in run.profiles
-        if searched and known < count:
+        if searched and asked < count:
             display.line(
                 f"{profile.key()}: the search of this run began with {known} subnets, they are "
                 f"kept; to measure {count}, give the run another name=..."
             )
-        if searched or known >= count:
+        if searched or asked >= count:
             report_predictor(predictor, display)
             return
-    subnets = profile_subnets(run, count)
-    time = duration(len(subnets) * SECONDS_PER_SUBNET)
-    display.line(f"{len(subnets)} subnets in {profile.runtime}: about {time}")
-    with display.bar("measure", len(subnets), "subnets") as bar:
-        rows = measure_models(
-            [(subnet, builder(run, subnet)) for subnet in subnets],
-            profile,
-            run.folder.measurements(profile.key()),
-            seed=run.config.seed,
-            max_seconds=run.config.profile.seconds,
-            on_progress=lambda done, total: bar.at(done),
-        )
-    predictor = fit(run, rows)
-    write_json(path, predictor.to_dict())
+    fewest = count if profile.runtime == TORCH else FEWEST
+    measured = measure_subnets(run, profile, count, fewest, display)
+    if profile in run.profiles:
+        leave_out_failed(run, profile, display)
+    predictor = fit(run, measured.rows)
+    asked = {"asked": measured.asked, "stopped_by": measured.reason}
+    write_json(path, {**predictor.to_dict(), "measuring": asked})
     report_predictor(predictor, display)
 
 
@@ -148,19 +121,9 @@ def borrow(run: Run, profile: HardwareProfile, display: Display) -> None:
             shutil.copyfile(old, new)
 
 
-def builder(run: Run, architecture: Architecture) -> Callable[[], VisionTransformer]:
-    """A function that builds the standalone model; latency does not depend on its weights."""
-    return partial(_build, architecture, run.num_classes)
-
-
-def _build(architecture: Architecture, num_classes: int) -> VisionTransformer:
-    return build_model(architecture, num_classes).eval()
-
-
 def fit(run: Run, rows: list[Measurement]) -> LatencyPredictor:
     """A predictor from measured rows, on the features of the cost model."""
-    genes = run.genes([Architecture.from_dict(row.architecture) for row in rows])
-    costs = run.costs(genes)
+    costs = features(run, rows)
     return fit_predictor(rows, costs.features_BF, costs.feature_names, seed=run.config.seed)
 
 
@@ -205,7 +168,7 @@ def _fit_memory(run: Run, display: Display) -> None:
     rows = []
     with display.bar("memory", count, "subnets") as bar:
         for done, subnet in enumerate(profile_subnets(run, count), 1):
-            measured = measure_peak_memory(_build(subnet, run.num_classes), run.example(profile))
+            measured = measure_peak_memory(build(subnet, run.num_classes), run.example(profile))
             predicted = run.costs(run.genes([subnet])).peak_memory_mb(profile.batch)[0]
             rows.append(
                 {

@@ -1,0 +1,142 @@
+"""Which subnets of a run are measured, and when there are enough of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic as now_s
+
+import numpy as np
+
+from nas.display import Display, duration
+from nas.hardware.profile import HardwareProfile
+from nas.measurement.design import measuring_order
+from nas.measurement.file import MeasurementFile
+from nas.measurement.records import Measurement
+from nas.predictors.fit import MIN_MEASUREMENTS, held_out_error
+from nas.run import Run
+from nas.runtimes.base import RUNTIMES
+from nas.steps.on_device import measure_for
+from search_spaces.architecture import Architecture
+from supernet.costs import Costs
+from supernet.extract import VisionTransformer, build_model
+
+CANDIDATES = 1024
+FEWEST, STEP = 40, 12
+GAIN = 0.95
+"""More are measured while the held-out error falls below this share of the least so far, ..."""
+PATIENCE = 2
+"""... and stops when it did not in so many steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured for a predictor, and why not more.
+
+    Attributes:
+        rows: measurements.
+        asked: the most that was asked for.
+        reason: ``all``, ``error`` (it no longer falls) or ``time``.
+    """
+
+    rows: list[Measurement]
+    asked: int
+    reason: str
+
+
+def profile_subnets(run: Run, count: int) -> list[Architecture]:
+    """Distinct subnets to measure: the ends of the space, then by ``measuring_order``.
+
+    A longer list begins with the shorter one.
+    """
+    space = run.offered
+    rng = np.random.default_rng([run.config.seed, 3])
+    found: dict[str, Architecture] = {}
+    for patch in space.spec.patch_size:
+        for largest in (True, False):
+            end = space.decode(space.extreme(largest=largest, patch_size=patch))
+            found.setdefault(end.digest(), end)
+    ends = len(found)
+    for _ in range(2 * CANDIDATES):
+        if len(found) >= CANDIDATES:
+            break
+        drawn = space.sample(rng)
+        found.setdefault(drawn.digest(), drawn)
+    candidates = list(found.values())
+    features_NF = run.costs(run.genes(candidates)).features_BF
+    order = measuring_order(features_NF, range(ends), count)
+    return [candidates[index] for index in order]
+
+
+def measure_subnets(
+    run: Run, profile: HardwareProfile, most: int, fewest: int, display: Display
+) -> Measured:
+    """Measure until the held-out error stops falling, time is up, or ``most`` are measured.
+
+    Measurements that are there already count; nothing is measured twice.
+    """
+    subnets = profile_subnets(run, most)
+    most, fewest = len(subnets), min(fewest, len(subnets))
+    time = duration(most * RUNTIMES[profile.runtime].seconds_per_model)
+    display.line(f"up to {most} subnets in {profile.runtime}: about {time}")
+    enough, started_s = Enough(), now_s()
+    with display.bar("measure", most, "subnets") as bar:
+        for count in [*range(fewest, most, STEP), most]:
+            rows = measure_for(
+                run,
+                profile,
+                [(subnet, builder(run, subnet)) for subnet in subnets[:count]],
+                run.folder.measurements(profile.key()),
+                seed=run.config.seed,
+                max_seconds=_left(run.config.profile.seconds, now_s() - started_s),
+                on_progress=lambda done, total: bar.at(done),
+            )
+            if len(rows) + _failures(run, profile) < count:
+                return Measured(rows, most, "time")
+            if count < most and len(rows) >= MIN_MEASUREMENTS and enough(_error(run, rows)):
+                return Measured(rows, most, "error")
+    return Measured(rows, most, "all")
+
+
+class Enough:
+    """Whether errors, told one by one, have stopped falling."""
+
+    def __init__(self) -> None:
+        self._least = float("inf")
+        self._idle = 0
+
+    def __call__(self, error: float) -> bool:
+        """Take the next error."""
+        self._idle = 0 if error < GAIN * self._least else self._idle + 1
+        self._least = min(self._least, error)
+        return self._idle >= PATIENCE
+
+
+def builder(run: Run, architecture: Architecture) -> Callable[[], VisionTransformer]:
+    """A function that builds the standalone model; latency does not depend on its weights."""
+    return partial(build, architecture, run.num_classes)
+
+
+def build(architecture: Architecture, num_classes: int) -> VisionTransformer:
+    """The standalone model with random weights."""
+    return build_model(architecture, num_classes).eval()
+
+
+def features(run: Run, rows: Sequence[Measurement]) -> Costs:
+    """What the rows' networks cost, for predictors to learn from."""
+    return run.costs(run.genes([Architecture.from_dict(row.architecture) for row in rows]))
+
+
+def _error(run: Run, rows: Sequence[Measurement]) -> float:
+    """Held-out relative error of the best predictor of the rows."""
+    return held_out_error(rows, features(run, rows).features_BF, seed=run.config.seed)
+
+
+def _failures(run: Run, profile: HardwareProfile) -> int:
+    path = run.folder.measurements(profile.key())
+    return len(MeasurementFile(path, profile.key()).failures())
+
+
+def _left(seconds: float | None, spent_s: float) -> float | None:
+    return None if seconds is None else max(seconds - spent_s, 0.0)
