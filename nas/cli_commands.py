@@ -37,7 +37,7 @@ _RESUME = """The same command prints the result of a finished run and continues 
 interrupted one; a larger budget (search.trials, search.minutes) continues a
 finished one. RUN, a run folder, stands for all keys that it began with."""
 
-_TRAIN = ("data", "space", "training", "seed", "device")
+_TRAIN = ("data", "space", "training", "init", "init_order", "seed", "device")
 _PLACE = ("out_dir", "name", "progress")
 
 COMMANDS: dict[str, Command] = {
@@ -170,6 +170,18 @@ COMMANDS: dict[str, Command] = {
             target="nas.cli_list:list_members",
             details="Plug-ins of FORMFINDER_PLUGINS and of installed packages are included.",
             examples=("formfinder list", "formfinder list attention"),
+        ),
+        Command(
+            name="weights",
+            summary="a space file that others' weights fit",
+            usage="SOURCE:WHERE",
+            target="nas.cli_weights:weights",
+            details="Reads weights as init=SOURCE:WHERE does and prints the space that a run needs\n"
+            "to start from them. formfinder list weights names the sources.",
+            examples=(
+                "formfinder weights timm:vit_small_patch16_224 > spaces/space/small.yaml",
+                "formfinder run --config-dir spaces space=small init=timm:vit_small_patch16_224",
+            ),
         ),
         Command(
             name="describe",

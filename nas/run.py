@@ -21,6 +21,7 @@ from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
+from nas.initial_weights import check_initial_weights
 from nas.limits import check_metrics, check_reachable, closed_form, limits_of
 from nas.measurement.culprits import failed_ops
 from nas.roofline.columns import DescribedSpaceCosts
@@ -184,6 +185,7 @@ class Run:
         """
         self._check_limits()
         known_good(self.space, self.config.search.start_from)
+        check_initial_weights(self)
         self._write()
 
     def offer_what_runs(self) -> None:

@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / "supernet.safetensors"
 
     @property
+    def init(self) -> Path:
+        """Which weights the supernet started from, where some were named."""
+        return self.path / "init.json"
+
+    @property
     def training_log(self) -> Path:
         """One JSON line an epoch."""
         return self.path / "training.jsonl"

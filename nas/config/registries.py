@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "executor": ("nas.executors", "EXECUTORS", "where candidates are evaluated"),
     "predictor": ("nas.predictors.family", "FAMILIES", "what learns latencies"),
     "data": ("nas.data", "SOURCES", "sources of images"),
+    "weights": ("supernet.importing.sources", "WEIGHTS", "weights to start from"),
     "task": ("nas.tasks", "TASKS", "what the model is trained for"),
 }
 

@@ -41,7 +41,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "data.max_unreadable": _SHARE,
     "data.max_cache_mb": _POSITIVE,
     "data.images_per_call": _AT_LEAST_1,
-    "training.epochs": _AT_LEAST_1,
+    "training.epochs": _AT_LEAST_0,
     "training.batch_size": (lambda v: v >= 2, "2 or more"),
     "training.lr": _POSITIVE,
     "training.weight_decay": _AT_LEAST_0,
@@ -73,6 +73,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "proxies.n": (lambda v: v >= 10, "10 or more"),
     "seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "data.seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
+    "init_order": _one_of("importance", "none"),
     "device": (lambda v: v in ("auto", "cpu", "mps") or v.startswith("cuda"), "auto|cpu|cuda|mps"),
     "by": _one_of("accuracy", "knee"),
     "name": (lambda v: v not in ("", ".", "..") and "/" not in v, "a folder's name, without /"),
@@ -98,6 +99,7 @@ def validate(config: RunConfig) -> RunConfig:
         for key, (test, allowed) in _HARDWARE_RULES.items():
             _check(f"hardware.{name}.{key}", profile[key], test, allowed)
     _check_shares(config)
+    _check_init(config)
     _check_names(config)
     _check_metrics(config)
     return config
@@ -123,6 +125,15 @@ def _check_shares(config: RunConfig) -> None:
             f"data.val_share={config.data.val_share} and data.test_share={config.data.test_share} "
             f"leave nothing to train on: together they must stay below 1"
         )
+
+
+def _check_init(config: RunConfig) -> None:
+    if config.init is not None:
+        from supernet.importing.imported import split_origin
+
+        split_origin(config.init)
+    elif config.training.epochs == 0:
+        raise bad_value("training.epochs", 0, "1 or more, or 0 where init=... brings weights")
 
 
 def _check_names(config: RunConfig) -> None:

@@ -11,6 +11,7 @@ from nas.data.augment import Augment
 from nas.device import keep_large_blocks, threads_for, torch_device
 from nas.display import Bar, Display, duration, free_mb
 from nas.evaluator import hits
+from nas.initial_weights import start_from
 from nas.run import Run
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError, writing
@@ -29,7 +30,11 @@ def train_supernet(run: Run, display: Display) -> Supernet:
         display.line(f"weights of {run.source.path}")
         return run.trained_supernet()
     keep_large_blocks()
-    supernet = run.new_supernet().to(torch_device(run.config.device))
+    supernet = run.new_supernet()
+    start = start_from(run, supernet)
+    if start is not None:
+        display.line(start)
+    supernet = supernet.to(torch_device(run.config.device))
     log = _Log(run.folder.training_log)
     trainer = make_trainer(run, supernet, log.step)
     log.cut(trainer.epoch)
@@ -42,6 +47,8 @@ def train_supernet(run: Run, display: Display) -> Supernet:
                 trainer.run()
     else:
         supernet.load_state_dict(trainer.average)
+        if not run.folder.supernet.exists():  # no epochs: what it starts from is the result
+            trainer.save()
     supernet = supernet.eval().to("cpu")
     for name, architecture in (
         ("largest", run.space.largest()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from supernet.importing.placing import named_as_masters, place, share_norms
 from supernet.model import Supernet, group_key, master_uses
 from supernet.training.checkpoint import weights_hash
 
-Ordering = Literal["importance", "none"]
 BATCH = 16
 
 
@@ -40,7 +39,7 @@ class Images:
 
 
 def initialise(
-    supernet: Supernet, weights: Imported, images: Images, order: Ordering = "importance"
+    supernet: Supernet, weights: Imported, images: Images, *, ordered: bool = True
 ) -> dict[str, Any]:
     """Write others' weights into a supernet.
 
@@ -48,7 +47,7 @@ def initialise(
         supernet: changed in place, only if the weights fit its space.
         weights: what was read.
         images: of this run, for importance and standardisation.
-        order: how units of a plain network are ordered; nested weights are ordered already.
+        ordered: put units of a plain network in order of importance; nested weights are.
 
     Returns:
         What was done, as plain data.
@@ -57,21 +56,14 @@ def initialise(
         UserError: the weights do not fit the space; the message says which space they would fit.
     """
     if weights.masters:
-        tensors = _own(supernet, weights)
-        written = place(
-            supernet,
-            tensors,
-            needed=_all_masters(supernet) - _head(supernet, weights),
-            where=weights.origin,
-            hint=_hint(weights),
-        )
-        return _record(weights, written, supernet, "none")
+        written = _place_own(supernet, weights)
+        return _record(weights, written, supernet, ordered=False)
     target = _target(supernet, weights)
     channels = supernet.space.spec.channels
     tensors = for_images(weights, channels, images.standard)
     if not weights.nested:
         tensors = resampled(tensors, target, max(weights.num_classes, 1))
-        if order == "importance":
+        if ordered:
             tensors = _ordered(tensors, target, weights, images, supernet.num_classes)
     named = named_as_masters(supernet, target, tensors)
     needed = set(named_as_masters(supernet, target, dict.fromkeys(_names(supernet, target), None)))  # type: ignore[arg-type]
@@ -81,16 +73,22 @@ def initialise(
         supernet, named, needed=needed - head, where=weights.origin, hint=_hint(weights)
     )
     written += share_norms(supernet, written)
-    return _record(weights, written, supernet, "none" if weights.nested else order)
+    return _record(weights, written, supernet, ordered=ordered and not weights.nested)
 
 
 def check_weights(supernet: Supernet, weights: Imported) -> None:
     """Refuse weights that do not fit the space, before anything is computed.
 
+    Args:
+        supernet: a fresh one, which may be changed.
+        weights: what was read.
+
     Raises:
         UserError: as ``initialise``.
     """
-    if not weights.masters:
+    if weights.masters:
+        _place_own(supernet, weights)
+    else:
         _target(supernet, weights)
 
 
@@ -120,9 +118,11 @@ def _hint(weights: Imported) -> str:
     )
 
 
-def _own(supernet: Supernet, weights: Imported) -> dict[str, Tensor]:
+def _place_own(supernet: Supernet, weights: Imported) -> list[str]:
     head = _head(supernet, weights)
-    return {name: tensor for name, tensor in weights.tensors.items() if name not in head}
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if name not in head}
+    needed = _all_masters(supernet) - head
+    return place(supernet, tensors, needed=needed, where=weights.origin, hint=_hint(weights))
 
 
 def _all_masters(supernet: Supernet) -> set[str]:
@@ -170,14 +170,14 @@ def _batches(images: Images, *, labelled: bool) -> Iterator[tuple[Tensor, Tensor
 
 
 def _record(
-    weights: Imported, written: list[str], supernet: Supernet, order: Ordering
+    weights: Imported, written: list[str], supernet: Supernet, *, ordered: bool
 ) -> dict[str, Any]:
     everything = _all_masters(supernet)
     return {
         "init": weights.origin,
         "weights": weights_hash(dict(weights.tensors)),
         "architecture": None if weights.architecture is None else weights.architecture.to_dict(),
-        "order": order,
+        "order": "importance" if ordered else "none",
         "head": "kept" if "head.weight" in written else "random",
         "written": len(set(written)),
         "random": sorted(everything - set(written)),

@@ -125,7 +125,7 @@ class Trainer:
             for index, images_BCHW, labels_B in self._batches(self.epoch):
                 self._step(self.epoch * self.steps_per_epoch + index, images_BCHW, labels_B)
             self.epoch += 1
-            self._save()
+            self.save()
         self.supernet.load_state_dict(self.average)
         return self.supernet.eval()
 
@@ -229,7 +229,8 @@ class Trainer:
             "options": self.options.to_dict(),
         }
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the checkpoint of what was trained so far."""
         tensors = {f"model.{k}": v for k, v in self.supernet.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for index, state in self.optimiser.state_dict()["state"].items():

@@ -90,7 +90,7 @@ def test_the_largest_member_equals_timms_model(changes, order) -> None:
     space = space_of(weights)
     supernet = Supernet(space, CLASSES).eval()
 
-    record = initialise(supernet, weights, images(), order)
+    record = initialise(supernet, weights, images(), ordered=order == "importance")
 
     x = images(4).images_NCHW
     torch.testing.assert_close(supernet(x, largest(space)), model(x), rtol=0, atol=1e-4)
@@ -120,7 +120,7 @@ def test_the_largest_member_equals_transformers_model(order, tmp_path) -> None:
     space = space_of(weights)
     supernet = Supernet(space, CLASSES).eval()
 
-    initialise(supernet, weights, images(), order)
+    initialise(supernet, weights, images(), ordered=order == "importance")
 
     x = images(4).images_NCHW
     with torch.no_grad():
@@ -162,7 +162,7 @@ def test_patches_and_positions_are_resampled_to_the_runs_images() -> None:
     weights = convert(timm_model(pos_embed="learn"))
     space = space_of(weights, side=2 * SIDE, patch_size=[8])
     supernet = Supernet(space, CLASSES).eval()
-    initialise(supernet, weights, images(side=2 * SIDE), "none")
+    initialise(supernet, weights, images(side=2 * SIDE), ordered=False)
     x = images(2).images_NCHW
     # Each patch grown on its own, by the matrix whose pseudo-inverse the kernel was resized by.
     grow = torch.linalg.pinv(patch_resize_matrix(4, 8)).float()
@@ -175,7 +175,7 @@ def test_patches_and_positions_are_resampled_to_the_runs_images() -> None:
 
     finer = space_of(weights, side=2 * SIDE)
     other = Supernet(finer, CLASSES)
-    initialise(other, weights, images(side=2 * SIDE), "none")
+    initialise(other, weights, images(side=2 * SIDE), ordered=False)
     table = other.masters["position/table"].get_parameter("table")
     wanted = torch.nn.functional.interpolate(
         weights.tensors["position.table"].permute(2, 0, 1)[None], size=(8, 8), mode="bicubic"
@@ -226,7 +226,7 @@ def test_small_members_keep_more_of_the_answer_in_order() -> None:
         stage = {**fitting_space(weights)["stages"][0], "mlp_ratio": [2, 4], "width": [32]}
         space = space_of(weights, stages=[stage])
         supernet = Supernet(space, CLASSES).eval()
-        initialise(supernet, weights, images(), order)
+        initialise(supernet, weights, images(), ordered=order == "importance")
         whole, row = largest(space), space.encode(largest(space))
         for index, gene in enumerate(space.genes):
             row[index] = 0 if gene.name.endswith("mlp_ratio") else row[index]
@@ -242,7 +242,7 @@ def test_other_attention_types_start_with_its_norms_and_matrices() -> None:
     stage = {**fitting_space(weights)["stages"][0], "attention": ["softmax", "separable", "hilo"]}
     supernet = Supernet(space_of(weights, stages=[stage]), CLASSES)
 
-    record = initialise(supernet, weights, images(), "none")
+    record = initialise(supernet, weights, images(), ordered=False)
 
     wanted = weights.tensors["stages.0.blocks.2.attention.norm_weight"]
     for op in ("softmax", "separable"):
