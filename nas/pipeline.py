@@ -10,6 +10,7 @@ from nas.display import Display, timed
 from nas.executors import EXECUTORS
 from nas.export.package import export_member
 from nas.front import Front, Member
+from nas.hardware.device import check_present
 from nas.limits import limits_of
 from nas.objectives import OBJECTIVES
 from nas.run import Run
@@ -61,6 +62,7 @@ def train(config: RunConfig) -> RunFolder:
 def profile(config: RunConfig) -> RunFolder:
     """Measure sampled subnets and fit the predictors; needs no trained weights."""
     display = Display(config.progress)
+    _check_devices(config)
     job = Run(config)
     announce(job, display)
     _profiled(job, display)
@@ -151,6 +153,15 @@ def describe(
 def _check_search(config: RunConfig) -> None:
     """What would stop a search, before anything is trained for it."""
     EXECUTORS[config.executor.name].check(executor_options(config))
+    _check_devices(config)
+
+
+def _check_devices(config: RunConfig) -> None:
+    """Refuse devices that are not here, unless a cluster or a file may know them."""
+    elsewhere = config.executor.name == "ray" and config.executor.address is not None
+    if not elsewhere and getattr(config, "hardware_file", None) is None:
+        for name, hardware in config.hardware.items():
+            check_present(name, hardware)
     if config.search.mirror is not None:
         check_mirror(config.search.mirror)
 

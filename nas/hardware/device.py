@@ -70,15 +70,24 @@ def check_settings(name: str, config: HardwareConfig | HardwareProfile) -> None:
     device.check(name, config)
 
 
+def check_present(name: str, config: HardwareConfig | HardwareProfile) -> None:
+    """Refuse a device or a runtime that is not there.
+
+    Raises:
+        UserError: says what is missing.
+    """
+    from nas.runtimes.base import RUNTIMES
+
+    reason = DEVICES[config.device].unavailable() or RUNTIMES[config.runtime].unavailable()
+    if reason:
+        raise UserError(f"hardware={name!r}: {reason}")
+
+
 def check_profile(profile: HardwareProfile) -> None:
     """Refuse a profile that cannot be measured from here.
 
     Raises:
-        UserError: as ``check_settings``, or the device or the runtime is absent.
+        UserError: as ``check_settings`` and ``check_present``.
     """
-    from nas.runtimes.base import RUNTIMES
-
     check_settings(profile.name, profile)
-    reason = DEVICES[profile.device].unavailable() or RUNTIMES[profile.runtime].unavailable()
-    if reason:
-        raise UserError(f"hardware={profile.name!r}: {reason}")
+    check_present(profile.name, profile)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from nas.measurement.culprits import culprits, failed_ops
 from nas.measurement.file import MeasurementFile
@@ -66,6 +68,32 @@ def test_where_nothing_runs_no_operator_is_blamed(tmp_path: Path) -> None:
     assert list(failed_ops(path, "p")) == ["hilo"]
     with pytest.raises(UserError, match="use another file"):
         failed_ops(path, "another")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hardware.cpu.runtime=torch_compil", r"cpu\.runtime='torch_compil'.*'torch_compile'\?"),
+        ("hardware.cpu.precision=int8_statc", r"cpu\.precision='int8_statc'.*'int8_static'\?"),
+        ("hardware.cpu.runtime=cuda_eager", r"cpu\.device='cpu': allowed is cuda with cuda_eager"),
+        ("hardware.cpu.timeout_s=0", r"cpu\.timeout_s=0(\.0)?: allowed is a number above 0"),
+        ("hardware=command", r"hardware\.command\.command=None: allowed is a command line"),
+        ("hardware=cuda", r"hardware='cuda': torch sees no CUDA device"),
+    ],
+)
+@pytest.mark.parametrize("word", ["run", "profile"])
+def test_what_cannot_be_measured_is_refused_before_any_training(
+    word: str,
+    override: str,
+    message: str,
+    tmp_path: Path,
+    refusal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    line = refusal(word, override, "executor=in_process", f"out_dir={tmp_path}/runs")
+    assert re.search(message, line), line
+    assert list(tmp_path.iterdir()) == []
 
 
 PICKY = """
