@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import kendalltau
 
-from nas.hardware import estimate
+from nas.hardware import estimate, trace
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
+from supernet.workload import Workload, workload
 
 SIZES = {  # width, depth, heads, hidden: ViT (Dosovitskiy et al., 2021, table 1), DeiT, table 1
     "Ti": (192, 12, 3, 768),
@@ -36,7 +37,8 @@ class Table:
     Attributes:
         name, source: what it is.
         device, precision, compiled, fused: how it was taken.
-        rows: (model, batch, published images a second).
+        rows: (model, batch, published images a second); a model is a plain ViT as ``B/16@384``, or
+            the name of one of timm's.
     """
 
     name: str
@@ -46,6 +48,17 @@ class Table:
     compiled: bool
     fused: bool
     rows: tuple[tuple[str, int, float], ...]
+
+
+def workload_of(name: str) -> Workload:
+    """What a model of a table does; those that are no plain ViT are traced as timm builds them."""
+    if "/" in name:
+        return workload(vit(name), 1000)
+    import timm
+
+    model, _, side = name.partition("@")
+    size = int(side or 224)
+    return trace(timm.create_model(model), (size, size))
 
 
 def vit(name: str) -> Architecture:
@@ -127,6 +140,38 @@ TABLES = (
             *_paddle("L/16@224", 15.53, 49.50, 94.09),
             *_paddle("L/16@384", 39.51, 152.46, 304.06),
             *_paddle("L/32@384", 11.44, 36.09, 70.63),
+        ),
+    ),
+    Table(
+        "V100 Swin fp32",
+        "microsoft/Swin-Transformer, README (batch not stated)",
+        "v100",
+        "fp32",
+        False,
+        False,
+        (
+            ("swin_tiny_patch4_window7_224", 64, 755),
+            ("swin_small_patch4_window7_224", 64, 437),
+            ("swin_base_patch4_window7_224", 64, 278),
+            ("swin_base_patch4_window12_384@384", 64, 85),
+            ("swin_large_patch4_window7_224", 64, 141),
+            ("swin_large_patch4_window12_384@384", 64, 42),
+        ),
+    ),
+    Table(
+        "A100 Hiera fp16",
+        "facebookresearch/hiera, README (without fused attention; batch not stated)",
+        "a100",
+        "fp16",
+        False,
+        False,
+        (
+            ("hiera_tiny_224", 64, 2758),
+            ("hiera_small_224", 64, 2211),
+            ("hiera_base_224", 64, 1556),
+            ("hiera_base_plus_224", 64, 1247),
+            ("hiera_large_224", 64, 531),
+            ("hiera_huge_224", 64, 274),
         ),
     ),
     Table(
@@ -214,7 +259,7 @@ def estimated(table: Table) -> list[float]:
     """Images a second of the table's rows, estimated."""
     return [
         estimate(
-            vit(model),
+            workload_of(model),
             table.device,
             batch=batch,
             precision=table.precision,
@@ -227,9 +272,7 @@ def estimated(table: Table) -> list[float]:
 
 def macs_only(table: Table) -> list[float]:
     """What MACs alone would say: the usual proxy, for comparison."""
-    from supernet.workload import workload
-
-    return [1e12 / workload(vit(model), 1000).macs for model, _, _ in table.rows]
+    return [1e12 / workload_of(model).macs for model, _, _ in table.rows]
 
 
 def agreement(found: Sequence[float], true: Sequence[float]) -> tuple[float, float, float]:
@@ -253,7 +296,7 @@ def main() -> None:
     for table in TABLES:
         print(f"\n{table.name} ({table.source})")
         for (model, batch, true), found in zip(table.rows, estimated(table), strict=True):
-            print(f"  {model:<10} batch {batch:>3} {true:>9.1f} published {found:>9.1f} estimated")
+            print(f"  {model:<34} batch {batch:>3} {true:>9.1f} published {found:>9.1f} estimated")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ class H100(DescribedDevice):
         power_w=700.0,
         static_w=80.0,
         pj_per_byte=31.0,
-        eager_us=40.0,
-        compiled_us=20.0,
+        eager_us=20.0,
+        compiled_us=10.0,
         sustained=0.65,
         attention=0.35,
     )

@@ -32,8 +32,8 @@ class Rtx3090(DescribedDevice):
         power_w=350.0,
         static_w=40.0,
         pj_per_byte=58.0,
-        eager_us=40.0,
-        compiled_us=20.0,
+        eager_us=15.0,
+        compiled_us=6.0,
         sustained=0.9,
         attention=0.6,
     )

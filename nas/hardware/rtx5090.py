@@ -32,8 +32,8 @@ class Rtx5090(DescribedDevice):
         power_w=575.0,
         static_w=50.0,
         pj_per_byte=50.0,
-        eager_us=40.0,
-        compiled_us=20.0,
+        eager_us=15.0,
+        compiled_us=6.0,
         sustained=0.9,
         attention=0.6,
     )

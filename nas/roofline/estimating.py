@@ -99,7 +99,8 @@ def estimate(
     that all of them share were set by hand.
 
     Args:
-        workload: a workload, an architecture, or the name of a preset (``deit_small``).
+        workload: a workload, an architecture, or the name of a preset (``deit_small``); that of any
+            torch module comes from ``nas.hardware.trace(module)``.
         device: name of a described device (``rtx4090``).
         batch: images of one pass; None: the device's default profile.
         precision: fp32, tf32, fp16, bf16, amp or int8, as the device offers; None: likewise.

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nas.hardware import estimate
+from nas.hardware import estimate, trace
 from nas.hardware.described import DescribedDevice, described
 from nas.hardware.device import DEVICES, check_settings
 from nas.hardware.host import flops_per_cycle, host_spec
@@ -22,6 +22,7 @@ from search_spaces.errors import UserError
 from search_spaces.presets import preset
 from search_spaces.space import SearchSpace
 from search_spaces.workload import attention, elementwise, linear
+from supernet.extract import build_model
 from supernet.operators import all_cards
 from supernet.workload import workload
 
@@ -260,3 +261,26 @@ def test_this_computer_is_described_from_what_the_system_tells(tmp_path) -> None
     assert flops_per_cycle(zen4) == 32
     assert flops_per_cycle({"Features": "asimd"}) == 16
     assert host_spec(tmp_path / "none").tflops["fp32"] > 0
+
+
+@pytest.mark.slow
+def test_a_traced_module_is_the_architecture_it_was_built_from() -> None:
+    architecture = preset("deit_tiny", (64, 64))
+    found, true = trace(build_model(architecture, 10), (64, 64)), workload(architecture, 10)
+    assert (found.macs, found.params) == (true.macs, true.params)
+    traced, counted = (estimate(work, "a100", batch=64) for work in (found, true))
+    assert traced.latency_ms == pytest.approx(counted.latency_ms, rel=0.1)
+
+
+@pytest.mark.slow
+def test_networks_of_other_libraries_are_priced_without_being_run() -> None:
+    import timm
+
+    model = timm.create_model("swin_tiny_patch4_window7_224", num_classes=10)
+    found = trace(model)
+    assert found.params == sum(parameter.numel() for parameter in model.parameters())
+    # 4.5 GFLOPs of table 1 (multiply-adds are counted as one there), less the larger classifier
+    assert found.macs == pytest.approx(4.5e9, rel=0.01)
+    assert {"patch_embed", "layers.0.blocks.0", "head"} <= {layer.name for layer in found.layers}
+    assert estimate(found, "v100", precision="fp32").latency_ms > 0
+    assert not any(p.is_meta for p in model.parameters())

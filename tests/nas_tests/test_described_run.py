@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tiny_run import command
 
 from nas.cli import main
 from nas.front import Front
+from tests.nas_tests.tiny_run import command
 
 pytestmark = pytest.mark.slow
 OF_THE_DEVICE = ("latency_ms", "peak_memory_mb", "energy_mj")
