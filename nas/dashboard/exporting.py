@@ -43,7 +43,7 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
     @app.callback(
         Output("export-status", "children"),
         Output("export-job", "data", allow_duplicate=True),
-        Input("tick", "n_intervals"),
+        Input("job-tick", "n_intervals"),
         State("export-job", "data"),
         prevent_initial_call=True,
     )

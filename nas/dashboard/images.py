@@ -57,15 +57,22 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
     done: dict[str, str] = {}
 
     @app.callback(
+        Output("job-tick", "disabled"), Input("export-job", "data"), Input("image-job", "data")
+    )
+    def idle(export: Any, image: Any) -> bool:
+        return not export and not image
+
+    @app.callback(
         Output("model", "options"),
         Output("model", "value"),
         Output("explain", "disabled"),
         Input("view", "data"),
-        Input("tick", "n_intervals"),
+        Input("version", "data"),
+        Input("export-job", "data"),
         State("model", "options"),
         State("model", "value"),
     )
-    def models(data: Any, _: Any, known: Any, value: Any) -> tuple[Any, Any, Any]:
+    def models(data: Any, _: Any, __: Any, known: Any, value: Any) -> tuple[Any, Any, Any]:
         if mapping(data).get("tab") != "images":
             return no_update, no_update, no_update
         names = list(models_of(runs.runs()))
@@ -81,7 +88,7 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
         Output("image-status", "children"),
         Output("samples", "children"),
         Input("explain", "n_clicks"),
-        Input("tick", "n_intervals"),
+        Input("job-tick", "n_intervals"),
         State("model", "value"),
         State("image-job", "data"),
         prevent_initial_call=True,

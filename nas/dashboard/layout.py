@@ -11,6 +11,8 @@ from nas.dashboard.panels.markup import GRAPH_CONFIG
 from nas.dashboard.view import View
 
 REFRESH_MS = 2000
+JOB_MS = 700
+"""How often a process that was started is asked about."""
 TAB_LABELS = {
     "search": "Search",
     "layers": "Layers",
@@ -43,6 +45,7 @@ def page(runs: Sequence[str] = (), metrics: Sequence[Any] = (), version: str = "
         [
             dcc.Location(id="url", refresh=False),
             dcc.Interval(id="tick", interval=REFRESH_MS),
+            dcc.Interval(id="job-tick", interval=JOB_MS, disabled=True),
             dcc.Store(id="view"),
             dcc.Store(id="selection"),
             dcc.Store(id="version", data=version),
@@ -147,7 +150,6 @@ def _architecture_card() -> Any:
 
 
 def _tabs_card(view: View, metrics: Sequence[Any]) -> Any:
-    tabs = [dcc.Tab(label=label, value=value) for value, label in TAB_LABELS.items()]
     genes = [
         _choice("metric", view.metric, "Metric", metrics),
         _choice("gene", "", "Gene, or click a bar"),
@@ -162,7 +164,8 @@ def _tabs_card(view: View, metrics: Sequence[Any]) -> Any:
     ]
     return html.Section(
         [
-            dcc.Tabs(id="tab", value=view.tab, children=tabs),
+            # Radio buttons that look like tabs: Dash's own cannot be reached by keys.
+            dcc.RadioItems(id="tab", value=view.tab, options=_options(TAB_LABELS)),
             html.Div(genes, id="genes-controls", className="controls", hidden=True),
             html.Div(images, id="images-controls", className="controls", hidden=True),
             html.Div(tables, id="table-controls", className="controls", hidden=True),

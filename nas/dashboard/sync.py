@@ -89,7 +89,9 @@ def _of_chart(view: View, trigger: dict[str, Any], clicked: Any) -> View:
 
 def _custom(clicked: Any) -> list[Any]:
     points = rows_of(mapping(clicked).get("points"))
-    return rows_of(mapping(points[0]).get("customdata")) if points else []
+    custom = mapping(points[0]).get("customdata") if points else None
+    # Typed arrays come back as {"0": ..., "1": ...}.
+    return list(custom.values()) if isinstance(custom, dict) else rows_of(custom)
 
 
 def point_of(clicked: Any, shown: list[str]) -> str:

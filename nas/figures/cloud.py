@@ -17,6 +17,7 @@ from nas.figures.text import plain
 if TYPE_CHECKING:
     from nas.study.trials import FinishedTrial
 
+GONE = 4
 SVG_POINTS = 1500
 """Up to so many are drawn as vectors, which need no graphics card."""
 
@@ -28,7 +29,8 @@ class TrialColumns:
     Attributes:
         place: of the run on the page, so that a click says whose trial it is.
         metrics: by name, (N,), NaN where unknown; estimates where there is nothing better.
-        kind: (N,) 0 feasible, 1 breaks a limit, 2 only looked at in part, 3 failed.
+        kind: (N,) 0 feasible, 1 breaks a limit, 2 only looked at in part, 3 failed; ``GONE`` is
+            not drawn either.
     """
 
     place: int

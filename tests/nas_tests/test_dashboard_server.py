@@ -74,7 +74,8 @@ def value(name: str, prop: str, given: object) -> dict:
 def front_of(client, view: dict, selection: dict):
     inputs = [value("view", "data", view), value("selection", "data", selection)]
     inputs += [value("version", "data", "1")]
-    return call(client, "front.figure", inputs, [value("front", "figure", None)], ["view.data"])
+    output = "..front.figure...drawn-key.data.."
+    return call(client, output, inputs, [value("drawn-key", "data", None)], ["view.data"])
 
 
 @pytest.mark.parametrize("key", ["good", "bad"])
@@ -97,6 +98,7 @@ def test_every_tab_answers(served, tab, key):
     inputs = [value("view", "data", {"runs": [key], "tab": tab}), value("version", "data", "1")]
     inputs += [value("drawn", "value", "members")]
     states = [value("selection", "data", {}), value("gene", "options", [])]
+    states += [value("content-key", "data", None)]
     answer = call(client, output, inputs, states, ["view.data"])
     assert answer.status_code == 200
     assert "content" in answer.get_json()["response"] or tab == "images"

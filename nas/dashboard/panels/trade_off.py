@@ -13,7 +13,7 @@ from nas.dashboard.reading.run import Snapshot
 from nas.dashboard.state import Chosen, State
 from nas.dashboard.view import View
 from nas.figures.axes import Axis, axis_of
-from nas.figures.cloud import TrialColumns
+from nas.figures.cloud import GONE, TrialColumns
 from nas.figures.front import front_figure
 from nas.figures.front_points import FrontSeries
 from nas.figures.palette import INK
@@ -63,13 +63,22 @@ def trade_off(
     figure.update_layout(margin={"l": 62, "r": 18, "t": 14, "b": 96}, dragmode="pan")
     figure.update_layout(height=None)  # the page says how high
     _look_at(figure, runs, x, y, view)
-    # Fixed ticks would be missing once somebody zooms in.
-    figure.update_xaxes(tickvals=None)
-    figure.update_yaxes(tickvals=None)
+    _ticks(figure.layout.xaxis, x)
+    _ticks(figure.layout.yaxis, y)
     if span is not None:
         figure.update_xaxes(range=list(span[:2]), autorange=False)
         figure.update_yaxes(range=list(span[2:]), autorange=False)
     return figure
+
+
+def _ticks(layout: Any, axis: Axis) -> None:
+    """Fixed ticks would be missing once somebody zooms in; every digit of a decade is too many."""
+    layout.tickvals = None
+    if axis.name in ("params", "macs"):
+        layout.tickformat = "~s"
+    span = layout.range
+    if axis.log and span is not None and span[1] - span[0] > 0.7:
+        layout.dtick = "D2"
 
 
 def _look_at(figure: go.Figure, runs: Sequence[Snapshot], x: Axis, y: Axis, view: View) -> None:
@@ -97,9 +106,7 @@ def _look_at(figure: go.Figure, runs: Sequence[Snapshot], x: Axis, y: Axis, view
 def _series(state: State, run: Snapshot, place: int, view: View) -> FrontSeries:
     cloud: TrialColumns | None = None
     if "trials" in view.flags:
-        cloud = state.columns(run, place)
-        if "feasible" in view.flags:
-            cloud = replace(cloud, kind=cloud.kind + 3 * (cloud.kind == 1))
+        cloud = without(state.columns(run, place), run, "feasible" in view.flags)
     members: Sequence[Member] = run.front.members
     if "trials" not in view.flags:
         members = [member for member in members if member.dominated is not True]
@@ -108,6 +115,19 @@ def _series(state: State, run: Snapshot, place: int, view: View) -> FrontSeries:
     if view.values == "predicted":
         members = [as_predicted(member) for member in members]
     return FrontSeries(name=run.key, members=members, winner=run.front.winner or None, cloud=cloud)
+
+
+def without(columns: TrialColumns, run: Snapshot, feasible: bool) -> TrialColumns:
+    """The columns without the front's members, which have a marker of their own that a click
+    should meet, and, if so wished, without trials that break a limit.
+    """
+    members = {member.digest for member in run.front.members}
+    kind = columns.kind.copy()
+    places = [place for place, trial in enumerate(run.log.trials) if trial.digest in members]
+    kind[[place for place in places if place < len(kind)]] = GONE
+    if feasible:
+        kind[kind == 1] = GONE
+    return replace(columns, kind=kind)
 
 
 def keeps_limits(member: Member, limits: Mapping[str, Any]) -> bool:
