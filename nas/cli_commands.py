@@ -128,6 +128,23 @@ COMMANDS: dict[str, Command] = {
             sections=("by", "member", "constraints", "device", "progress"),
         ),
         Command(
+            name="retrain",
+            summary="train the found model alone, test it once, export it again",
+            usage="RUN|best.json [retrain.KEY=value ...]",
+            target="nas.retraining.command:retrain",
+            details="Continues from the model's weights, or with retrain.weights=scratch from\n"
+            "random ones. Learns on train, keeps the epoch that is best on val, is tested\n"
+            "once, and is written to retrained/DIGEST/ of the run. The same command goes on\n"
+            "where it was stopped; other keys make another folder.",
+            examples=(
+                "formfinder retrain runs/digits-cpu-s0",
+                "formfinder retrain runs/digits-cpu-s0 retrain.weights=scratch retrain.epochs=100",
+                "formfinder retrain runs/digits-cpu-s0 retrain.teacher=supernet",
+                "formfinder retrain runs/digits-cpu-s0/picks/3fa1c0de3fa1c0de/best.json",
+            ),
+            sections=("retrain", "hardware", "device", "progress"),
+        ),
+        Command(
             name="merge",
             summary="one front from several runs of the same space and data",
             usage="RUN RUN ... [name=NAME] [out_dir=DIR]",
@@ -170,6 +187,30 @@ COMMANDS: dict[str, Command] = {
             target="nas.cli_list:list_members",
             details="Plug-ins of FORMFINDER_PLUGINS and of installed packages are included.",
             examples=("formfinder list", "formfinder list attention"),
+        ),
+        Command(
+            name="weights",
+            summary="a space file that others' weights fit",
+            usage="SOURCE:WHERE",
+            target="nas.cli_weights:weights",
+            details="Reads weights as init=SOURCE:WHERE does and prints the space that a run needs\n"
+            "to start from them. formfinder list weights names the sources.",
+            examples=(
+                "formfinder weights timm:vit_small_patch16_224 > spaces/space/small.yaml",
+                "formfinder run --config-dir spaces space=small init=timm:vit_small_patch16_224",
+            ),
+        ),
+        Command(
+            name="predict",
+            summary="what an exported model says of pictures",
+            usage="best.json IMAGE... [top=1] [--json]",
+            target="nas.predicting:predict",
+            details="A folder stands for the pictures in it, a run for its best.json. --json\n"
+            "prints one JSON object a line.",
+            examples=(
+                "formfinder predict runs/digits-cpu-s0/best.json three.png",
+                "formfinder predict runs/digits-cpu-s0 photos top=3 --json",
+            ),
         ),
         Command(
             name="weights",

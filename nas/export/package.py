@@ -7,7 +7,7 @@ exported weights, so the same model is never tested twice.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 
 from nas.display import Display
 from nas.evaluation import EvaluationKey, EvaluationStore
-from nas.evaluator import hits
+from nas.evaluator import logits
 from nas.export.best import SCHEMA_VERSION, check_best, read_best
 from nas.export.onnx import export_onnx
 from nas.front import Front, Member, Metric
@@ -27,6 +27,9 @@ from nas.version import code_version
 from search_spaces.errors import UserError, writing
 from supernet.extract import VisionTransformer
 from supernet.training.checkpoint import save_tensors, weights_hash
+
+MORE = ("balanced_accuracy", "macro_f1")
+"""Metrics beside accuracy, of val and test."""
 
 
 def export_member(
@@ -70,9 +73,11 @@ def export_member(
             dynamic_batch=True,
         )
     metrics = dict(member.metrics)
-    metrics["val_accuracy"] = _val_accuracy(run, model) if passes else metrics["accuracy"]
+    val = _val_metrics(run, model)
+    if not passes:
+        val["val_accuracy"] = metrics["accuracy"]
     del metrics["accuracy"]
-    metrics = {"test_accuracy": _test_accuracy(run, model, weights), **metrics}
+    metrics = {**_test_metrics(run, model, weights), **val, **metrics}
     data = {
         "schema_version": SCHEMA_VERSION,
         "formfinder_version": code_version(),
@@ -112,28 +117,59 @@ def _same(target: Path, weights: str, front: Front) -> bool:
     return same and data["onnx"].get("dynamic_batch") is True and all(f.exists() for f in files)
 
 
-def _val_accuracy(run: Run, model: torch.nn.Module) -> Metric:
+def _val_metrics(run: Run, model: torch.nn.Module) -> dict[str, Metric]:
     val = run.dataset.val
-    found_N = hits(model, run.dataset.transform.normalise(val.images_NCHW), val.labels_N)
-    return accuracy_metric([bool(hit) for hit in found_N], "val", run)
+    found_NK = logits(model, run.dataset.transform.normalise(val.images_NCHW))
+    right_N = run.task.hits(found_NK, val.labels_N)
+    values = run.task.metrics(found_NK, val.labels_N)
+    return _metrics(run, "val", int(right_N.sum()), len(right_N), values)
 
 
-def _test_accuracy(run: Run, model: torch.nn.Module, weights: str) -> Metric:
-    """Accuracy on the test images: looked up if this model was tested before."""
-    key = EvaluationKey(
+def _test_metrics(run: Run, model: torch.nn.Module, weights: str) -> dict[str, Metric]:
+    """On the test images: looked up if this model was tested before."""
+    store, count = EvaluationStore(run.folder.evaluations), run.dataset.test_count
+    known = store.get(_test_key(run, weights, "correct"))
+    if known is not None:
+        # Runs of earlier versions stored the hits alone; the images are not looked at again.
+        found = {name: store.get(_test_key(run, weights, name)) for name in MORE}
+        values = {name: one.value for name, one in found.items() if one is not None}
+        metrics = _metrics(run, "test", round(known.value), count, values)
+        date = {"date": known.provenance.get("date")}
+        return {
+            name: replace(metric, source={**metric.source, **date})
+            for name, metric in metrics.items()
+        }
+    test = run.dataset.open_test(weights)
+    found_NK = logits(model, run.dataset.transform.normalise(test.images_NCHW))
+    right = int(run.task.hits(found_NK, test.labels_N).sum())
+    values = run.task.metrics(found_NK, test.labels_N)
+    metrics = _metrics(run, "test", right, count, values)
+    date = {"date": metrics["test_accuracy"].source["date"]}
+    for name in MORE:
+        store.put(_test_key(run, weights, name), values[name], date)
+    store.put(_test_key(run, weights, "correct"), float(right), date)
+    return metrics
+
+
+def _test_key(run: Run, weights: str, metric: str) -> EvaluationKey:
+    return EvaluationKey(
         weights=weights,
         architecture="exported",
-        metric="correct",
+        metric=metric,
         split=f"test:{run.dataset.digest}",
     )
-    store = EvaluationStore(run.folder.evaluations)
-    known, count = store.get(key), run.dataset.test_count
-    if known is not None:
-        right = round(known.value)
-        metric = accuracy_metric([True] * right + [False] * (count - right), "test", run)
-        return replace(metric, source={**metric.source, "date": known.provenance.get("date")})
-    test = run.dataset.open_test(weights)
-    found_N = hits(model, run.dataset.transform.normalise(test.images_NCHW), test.labels_N)
-    metric = accuracy_metric([bool(hit) for hit in found_N], "test", run)
-    store.put(key, float(found_N.sum()), {"date": metric.source["date"]})
-    return metric
+
+
+def _metrics(
+    run: Run, split: str, right: int, count: int, values: Mapping[str, float]
+) -> dict[str, Metric]:
+    """Accuracy with its interval, and the metrics that see rare classes."""
+    accuracy = accuracy_metric([True] * right + [False] * (count - right), split, run)
+    more = {
+        f"{split}_{name}": Metric(
+            value=values[name], kind="measured", n=count, source=accuracy.source
+        )
+        for name in MORE
+        if name in values
+    }
+    return {f"{split}_accuracy": accuracy, **more}
