@@ -11,7 +11,7 @@ from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
 from nas.proposing.features import Features
 from nas.proposing.gaussian_process import GaussianProcess, _Known, _line, _squares
-from nas.proposing.guide import _strata
+from nas.proposing.guide import _strata, checkpoint
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.inner import InnerEvolution
@@ -49,6 +49,37 @@ def test_the_improvement_is_what_the_hypervolume_gains(known: int) -> None:
         assert gain == pytest.approx(after - before, abs=1e-12)
         joined = landscape.joined(float(candidate[0]), candidate[1:])
         assert joined.improvement(candidate[None, :1], np.ones(1), candidate[None, 1:]) <= 1e-12
+
+
+def test_hyper_parameters_are_fitted_whenever_a_quarter_more_is_known() -> None:
+    reached = [checkpoint(count) for count in range(2, 500)]
+    assert reached == sorted(reached)
+    for count, first in enumerate(reached, start=2):
+        assert first <= count <= max(4, 1.25 * first + 1)
+
+
+def test_a_process_told_the_same_points_predicts_the_same() -> None:
+    rng = np.random.default_rng(0)
+    groups = (rng.random((30, 3)), rng.random((30, 2)))
+    values = groups[0].sum(axis=1) + 0.1 * rng.random(30)
+    fitted = GaussianProcess.fit(groups, values)
+    for mine, theirs in zip(
+        fitted.told(groups, values).predict(groups), fitted.predict(groups), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+
+
+def test_genes_without_effect_are_those_that_repair_takes_back() -> None:
+    space = default_space()
+    rows = space.sample_genes(np.random.default_rng(0), 40)
+    active = space.codec.active_rows(rows)
+    for column, gene in enumerate(space.genes):
+        if len(gene.choices) > 1:
+            changed = rows.copy()
+            changed[:, column] = (rows[:, column] + 1) % len(gene.choices)
+            same = (space.repair(changed)[0] == rows).all(axis=1)
+            assert same[~active[:, column]].all()
+    assert (active == [space.codec.active(row) for row in rows]).all()
 
 
 def test_strata_are_a_standard_normal_variable() -> None:
