@@ -20,10 +20,12 @@ from nas.config import (
 from nas.data.dataset import Dataset, load_dataset
 from nas.data.splits import Splits
 from nas.hardware.described import as_described
+from nas.hardware.device import DEVICES
 from nas.hardware.profile import HardwareProfile
 from nas.initial_weights import check_initial_weights
 from nas.limits import check_metrics, check_reachable, closed_form, limits_of
 from nas.measurement.culprits import failed_ops
+from nas.measurement.portable import HardwareFile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
 from nas.runtimes.base import RUNTIMES, FloatArray
@@ -68,6 +70,7 @@ class Run:
         self.config = config
         self._only: HardwareProfile | None = None
         self.earlier: tuple[RunFolder, ...] = ()
+        self.hardware_file = _hardware_file(config)
         self.source = RunFolder(Path(config.supernet)) if config.supernet else None
         if self.source is not None:
             owner = load_config(self.source.config)
@@ -81,8 +84,21 @@ class Run:
         self.space = self._space()
         self.offered = self._offered()
         self._check_data()
+        for name in filter(None, (config.hardware_file, config.transfer_from)):
+            HardwareFile.load(Path(name)).check_space(self.space.to_dict(), Path(name))
         if write:
             self.begin()
+
+    @cached_property
+    def away(self) -> bool:
+        """Whether latencies are those of another machine, where nothing can be run from here."""
+        if self.hardware_file is None:
+            return False
+        profile = self.hardware_file.profile
+        device = DEVICES[profile.device]
+        if device.unavailable() or RUNTIMES[profile.runtime].unavailable():
+            return True
+        return not self.hardware_file.machine.same_as(device.machine_for(profile))
 
     @cached_property
     def task(self) -> Task:
@@ -222,7 +238,7 @@ class Run:
         return SearchSpace(declared, all_cards())
 
     def _offered(self) -> SearchSpace:
-        """The space without the operators that a profile's runtime cannot run."""
+        """The space without the operators that a profile's runtime cannot, or could not, run."""
         excluded: dict[str, str] = {}
         cards = all_cards()
         for profile in self.profiles:
@@ -286,3 +302,16 @@ class Run:
 def _plain(value: Any) -> Any:
     """YAML's numbers, lists and mappings, whatever they were composed from."""
     return json.loads(json.dumps(value))
+
+
+def _hardware_file(config: RunConfig) -> HardwareFile | None:
+    """The file of ``hardware_file``, whose profile takes the place of ``hardware``.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if config.hardware_file is None:
+        return None
+    file = HardwareFile.load(Path(config.hardware_file))
+    config.hardware = {file.profile.name: file.config()}
+    return file

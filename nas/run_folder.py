@@ -135,6 +135,10 @@ class RunFolder:
         """Latency measurements of a hardware profile."""
         return self.path / "profiles" / f"{profile_key}.jsonl"
 
+    def hardware_file(self, profile_key: str) -> Path:
+        """A hardware profile with its measurements, as others can use it."""
+        return self.path / "profiles" / f"{profile_key}.hardware.json"
+
     def predictor(self, profile_key: str) -> Path:
         """The fitted predictor of a hardware profile."""
         return self.path / "profiles" / f"{profile_key}.predictor.json"

@@ -71,6 +71,7 @@ RULES: dict[str, tuple[Test, str]] = {
     "executor.retries": _AT_LEAST_0,
     "finetune.epochs": _AT_LEAST_0,
     "proxies.n": (lambda v: v >= 10, "10 or more"),
+    "samples": (lambda v: v >= 10, "10 or more"),
     "seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "data.seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "init_order": _one_of("importance", "none"),
@@ -102,6 +103,8 @@ def validate(config: RunConfig) -> RunConfig:
     _check_init(config)
     _check_names(config)
     _check_metrics(config)
+    if config.hardware_file is not None and config.transfer_from is not None:
+        raise bad_value("transfer_from", config.transfer_from, "null beside hardware_file")
     return config
 
 

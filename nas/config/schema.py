@@ -169,6 +169,13 @@ class RunConfig:
     finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
     export: ExportConfig = section(ExportConfig, "formats of the exported model")
     report: ReportConfig = section(ReportConfig, "what the report adds")
+    hardware_file: str | None = identity(
+        None, "measurements of a profile, perhaps of another machine, instead of hardware"
+    )
+    transfer_from: str | None = identity(
+        None, "hardware file of a like device: then a few measurements here are enough"
+    )
+    samples: int = resumable(10, "subnets measured to adapt transfer_from")
     seed: int = identity(0, "seed of training and search")
     device: str = resumable("auto", "torch device for training: auto, cpu, cuda or mps")
     supernet: str | None = identity(None, "run folder whose trained supernet is searched")

@@ -13,6 +13,8 @@ from nas.predictors.crossval import choose, held_out
 from nas.predictors.family import FAMILIES, Family
 from nas.predictors.predictor import LatencyPredictor
 from nas.predictors.stored import PredictorData
+from nas.predictors.transfer import NAME as TRANSFER
+from nas.predictors.transfer import Transfer
 from nas.runtimes.base import FloatArray
 from search_spaces.errors import UserError, bad_value
 
@@ -26,6 +28,7 @@ def fit_predictor(
     *,
     seed: int = 0,
     families: Sequence[Family] | None = None,
+    base: LatencyPredictor | None = None,
 ) -> LatencyPredictor:
     """Choose a family by cross-validation, fit it, and find out how good it is.
 
@@ -35,6 +38,7 @@ def fit_predictor(
         feature_names: of the F columns.
         seed: of folds and trees.
         families: to choose among; by default all that are registered.
+        base: a predictor of another device; adapting it is one more way to choose among.
 
     Raises:
         UserError: fewer than ``MIN_MEASUREMENTS`` measurements, or of several profiles.
@@ -49,6 +53,8 @@ def fit_predictor(
     _check_features(features_BF, len(measurements), feature_names)
     target = training_target(measurements)
     members = list(families if families is not None else FAMILIES)
+    if base is not None:
+        members = [Transfer(base.mean_ms), *members]
     # Matrices of a hundred rows: threads would only wait for each other, worst on a busy machine.
     with threadpool_limits(limits=1):
         found_B = held_out(members, features_BF, target.latency_ms_B, seed)
@@ -66,6 +72,7 @@ def fit_predictor(
             statistic=target.statistic,
             scale=target.scale,
             repeat=target.repeat,
+            base=base.data if base is not None and best.family.name == TRANSFER else None,
         )
     )
 

@@ -11,8 +11,9 @@ import numpy as np
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement, steady_ms
 from nas.predictors.conformal import half_width, upper
-from nas.predictors.family import FAMILIES, Regression
+from nas.predictors.family import FAMILIES, Family, Regression
 from nas.predictors.stored import PredictorData
+from nas.predictors.transfer import Transfer
 from nas.runtimes.base import FloatArray
 from search_spaces.errors import UserError
 
@@ -55,7 +56,7 @@ class LatencyPredictor:
         held_out_ms_B = np.array(data.held_out_ms, dtype=np.float64)
         self.held_out = agreement(held_out_ms_B, latency_ms_B)
         self._log_error_B: FloatArray = np.log(latency_ms_B / held_out_ms_B)
-        self._regression: Regression = FAMILIES[data.family].fit(
+        self._regression: Regression = _family(data).fit(
             features_BF, latency_ms_B, data.hyper, data.seed
         )
 
@@ -157,3 +158,9 @@ class LatencyPredictor:
             UserError: the data is of another version, incomplete, or of an unknown family.
         """
         return cls(PredictorData.from_dict(data))
+
+
+def _family(data: PredictorData) -> Family:
+    if data.base is not None:
+        return Transfer(LatencyPredictor(data.base).mean_ms)
+    return FAMILIES[data.family]

@@ -28,6 +28,7 @@ class PredictorData:
         statistic: ``latency`` or ``floor``: what the target was taken from.
         scale: what floors were multiplied by.
         repeat: how well the measurement itself repeats.
+        base: of family ``transfer``: the predictor that was adapted; None otherwise.
     """
 
     profile: str
@@ -41,6 +42,7 @@ class PredictorData:
     statistic: str
     scale: float
     repeat: Agreement
+    base: PredictorData | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -61,6 +63,8 @@ class PredictorData:
             for key in ("feature_names", "latency_ms", "held_out_ms"):
                 values[key] = tuple(values[key])
             values["repeat"] = Agreement.from_dict(values["repeat"])
+            if values.get("base") is not None:
+                values["base"] = cls.from_dict({"schema": SCHEMA_VERSION, **values["base"]})
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise UserError(f"predictor: a field is missing or unknown: {error}") from error

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from nas.display import Display
 from nas.hardware.described import as_described
 from nas.hardware.device import DEVICES
+from nas.hardware.machine import Machine
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.file import MeasurementFile
 from nas.measurement.memory import measure_peak_memory
+from nas.measurement.portable import HardwareFile
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.predictors.fit import fit_predictor
@@ -49,7 +54,7 @@ def _fit_with_twin(run: Run, display: Display) -> None:
         count = run.config.profile.n_runtime
         if profile.runtime == TORCH:
             count = max(count, run.config.profile.n_torch)
-        elif run.config.profile.n_torch > 0 and _has_twin(profile):
+        elif run.config.profile.n_torch > 0 and _has_twin(profile) and not run.away:
             twin = replace(profile, runtime=TORCH)
             wanted[twin.key()] = (twin, run.config.profile.n_torch)
         wanted[profile.key()] = (profile, count)
@@ -76,7 +81,9 @@ def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
 
 def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
     path = run.folder.predictor(profile.key())
-    if not path.exists():
+    if not path.exists() and run.hardware_file is not None:
+        _take_over(run, run.hardware_file, display)
+    elif not path.exists() and run.config.transfer_from is None:
         borrow(run, profile, display)
     if path.exists():
         predictor = load_predictor(run, profile)
@@ -92,13 +99,17 @@ def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Displa
         if searched or asked >= count:
             report_predictor(predictor, display)
             return
+    base = base_predictor(run, profile, display)
+    if base is not None:
+        count = run.config.samples
     fewest = count if profile.runtime == TORCH else FEWEST
     measured = measure_subnets(run, profile, count, fewest, display)
     if profile in run.profiles:
         leave_out_failed(run, profile, display)
-    predictor = fit(run, measured.rows)
+    predictor = fit(run, measured.rows, base)
     asked = {"asked": measured.asked, "stopped_by": measured.reason}
     write_json(path, {**predictor.to_dict(), "measuring": asked})
+    _share(run, profile, predictor)
     report_predictor(predictor, display)
 
 
@@ -121,10 +132,49 @@ def borrow(run: Run, profile: HardwareProfile, display: Display) -> None:
             shutil.copyfile(old, new)
 
 
-def fit(run: Run, rows: list[Measurement]) -> LatencyPredictor:
+def fit(
+    run: Run, rows: Sequence[Measurement], base: LatencyPredictor | None = None
+) -> LatencyPredictor:
     """A predictor from measured rows, on the features of the cost model."""
-    costs = features(run, rows)
-    return fit_predictor(rows, costs.features_BF, costs.feature_names, seed=run.config.seed)
+    costs, seed = features(run, rows), run.config.seed
+    return fit_predictor(rows, costs.features_BF, costs.feature_names, seed=seed, base=base)
+
+
+def base_predictor(run: Run, profile: HardwareProfile, display: Display) -> LatencyPredictor | None:
+    """The predictor of ``transfer_from``, to be adapted; None where none is named."""
+    name = run.config.transfer_from
+    if name is None or profile not in run.profiles:
+        return None
+    file = HardwareFile.load(Path(name))
+    display.line(f"{profile.key()}: adapted from {len(file.rows)} subnets of {name}")
+    return fit(run, file.rows)
+
+
+def _take_over(run: Run, file: HardwareFile, display: Display) -> None:
+    """Learn from the measurements that ``hardware_file`` holds."""
+    key = file.profile.key()
+    file.copy_to(run.folder.measurements(key))
+    leave_out_failed(run, file.profile, display)
+    predictor = fit(run, file.rows)
+    asked = {"asked": sys.maxsize, "stopped_by": "hardware_file"}
+    write_json(run.folder.predictor(key), {**predictor.to_dict(), "measuring": asked})
+    where = "this machine" if not run.away else f"{file.machine.processor}, not this machine"
+    display.line(f"{len(file.rows)} subnets as measured on {where}")
+
+
+def _share(run: Run, profile: HardwareProfile, predictor: LatencyPredictor) -> None:
+    """Write the profile as a file that others can use."""
+    found = MeasurementFile(run.folder.measurements(profile.key()), profile.key())
+    rows = tuple(found.measurements())
+    HardwareFile(
+        profile=profile,
+        machine=Machine(**rows[0].machine),
+        space=run.space.to_dict(),
+        num_classes=run.num_classes,
+        rows=rows,
+        failures=tuple(found.failures()),
+        report=predictor.report(),
+    ).save(run.folder.hardware_file(profile.key()))
 
 
 def report_predictor(predictor: LatencyPredictor, display: Display) -> None:

@@ -58,7 +58,8 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
             return front
     profile = run.profile
     models = {t.digest: extract(supernet, t.architecture).eval() for t in result.front}
-    described = as_described(profile) is not None  # then there is nothing to measure on
+    # There is nothing to measure on where the device is only described, or is another machine.
+    described = as_described(profile) is not None or run.away
     measured = {} if described else _measure(run, profile, result.front, models, display)
     predictor = load_predictor(run, profile)
     correct = _correct(run, models)
@@ -151,9 +152,11 @@ def _member(
     if isinstance(costs, DescribedCosts):
         on_device = estimated_metrics(costs, profile)
     else:
-        latency = _latency(measured[trial.digest], predictor.predict(costs.features_BF))
+        guess = predictor.predict(costs.features_BF)
+        row = measured.get(trial.digest)
+        latency = _believed(run, guess) if row is None else _latency(row, guess)
         on_device = {"latency_ms": latency, "peak_memory_mb": _memory(run, profile, model, costs)}
-        on_device |= measured_energy(run, profile, model)
+        on_device |= {} if run.away else measured_energy(run, profile, model)
     metrics = {
         "accuracy": accuracy_metric(correct[trial.digest], "val", run),
         **on_device,
@@ -194,6 +197,23 @@ def _latency(row: Measurement, guess: Prediction) -> Metric:
             "high": float(guess.high_ms_B[0]),
         },
         source=row.provenance(),
+    )
+
+
+def _believed(run: Run, guess: Prediction) -> Metric:
+    """A predicted latency of a machine that is not this one."""
+    file = run.hardware_file
+    assert file is not None, "a device that is here is measured"
+    return Metric(
+        value=float(guess.mean_ms_B[0]),
+        kind="predicted",
+        low=float(guess.low_ms_B[0]),
+        high=float(guess.high_ms_B[0]),
+        source={
+            "profile": file.profile.key(),
+            "measured_networks": len(file.rows),
+            "machine": file.machine.to_dict(),
+        },
     )
 
 

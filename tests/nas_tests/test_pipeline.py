@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -50,12 +51,15 @@ def test_the_folder_holds_everything_a_run_knows(finished):
         "best.safetensors",
         "config.yaml",
         "evaluations.jsonl",
+        "front.csv",
         "front.json",
         f"profiles/{KEY}.front.jsonl",
+        f"profiles/{KEY}.hardware.json",
         f"profiles/{KEY}.jsonl",
         f"profiles/{KEY}.predictor.json",
         "profiles/memory.json",
         "report.html",
+        "search.csv",
         "seconds.json",
         "space.json",
         "splits.json",
@@ -76,6 +80,9 @@ def test_everything_is_data_and_nothing_executes_on_load(finished):
             yaml.safe_load(content)
         elif name.endswith(".safetensors"):
             load_file(finished / name)
+        elif name.endswith(".csv"):
+            header, *rows = csv.reader(content.decode().splitlines())
+            assert [len(row) for row in rows] == [len(header)] * len(rows)
         else:
             assert name in ("report.html", "best.onnx")
         # A pickle begins with a protocol mark, torch's own format is a zip file.
