@@ -31,7 +31,7 @@ def profile(**changes: object) -> HardwareProfile:
 
 
 @linux
-@pytest.mark.parametrize("width", [2048, 3072])
+@pytest.mark.parametrize("width", [2048, pytest.param(3072, marks=pytest.mark.slow)])
 def test_a_chain_in_onnx_runtime_holds_its_input_hidden_and_output(width: int) -> None:
     """The weights do not count, the activation function works in place."""
     tokens = torch.randn(1024, 1024)
@@ -49,6 +49,7 @@ def test_the_figure_names_the_runtime_and_the_batch() -> None:
 
 
 @linux
+@pytest.mark.slow
 def test_int8_weights_take_a_quarter() -> None:
     tokens = torch.randn(1024, 1024)
     memory = peak_memory_on(profile(precision="int8"), mlp(2048), tokens)

@@ -81,7 +81,7 @@ def test_where_nothing_runs_no_operator_is_blamed(tmp_path: Path) -> None:
         ("hardware=cuda", r"hardware='cuda': torch sees no CUDA device"),
     ],
 )
-@pytest.mark.parametrize("word", ["run", "profile"])
+@pytest.mark.parametrize("word", ["run", pytest.param("profile", marks=pytest.mark.slow)])
 def test_what_cannot_be_measured_is_refused_before_any_training(
     word: str,
     override: str,
