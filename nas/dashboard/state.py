@@ -62,7 +62,7 @@ class State:
         self._lock = threading.RLock()
         self._readers: dict[str, RunReader] = {}
         self._looked = -LOOK_AGAIN_S
-        self._columns: dict[str, tuple[int, TrialColumns]] = {}
+        self._columns: dict[str, tuple[FinishedTrial | None, TrialColumns]] = {}
         self._models: dict[str, tuple[int, LatencyModel | None]] = {}
 
     def runs(self) -> dict[str, Snapshot]:
@@ -93,11 +93,17 @@ class State:
     def columns(self, run: Snapshot, place: int) -> TrialColumns:
         """The run's trials as columns."""
         with self._lock:
+            trials = run.log.trials
             known = self._columns.get(run.key)
-            if known is None or known[0] != run.log.changes or known[1].place != place:
-                known = (run.log.changes, columns_of(run.log.trials, place))
-                self._columns[run.key] = known
-            return known[1]
+            # A journal that began anew has other first trials.
+            if known is None or known[1].place != place or known[0] is not _first(trials):
+                made = columns_of(trials, place)
+            elif len(known[1].kind) == len(trials):
+                return known[1]
+            else:
+                made = known[1].joined(columns_of(trials[len(known[1].kind) :], place))
+            self._columns[run.key] = (_first(trials), made)
+            return made
 
     def latency_model(self, run: Snapshot) -> LatencyModel | None:
         """How the profile's latency is made of blocks."""
@@ -126,6 +132,10 @@ class State:
             return Chosen(run, member.architecture, member, trial)
         architecture = None if trial is None else architecture_of(trial)
         return None if architecture is None else Chosen(run, architecture, None, trial)
+
+
+def _first(trials: Sequence[FinishedTrial]) -> FinishedTrial | None:
+    return trials[0] if trials else None
 
 
 def metrics_of(runs: Sequence[Snapshot]) -> list[str]:

@@ -37,6 +37,20 @@ class TrialColumns:
     metrics: Mapping[str, NDArray[np.float64]]
     kind: NDArray[np.int8]
 
+    def joined(self, later: TrialColumns) -> TrialColumns:
+        """These trials and ``later`` ones."""
+        before, behind = np.full(len(self.kind), np.nan), np.full(len(later.kind), np.nan)
+        return TrialColumns(
+            place=self.place,
+            metrics={
+                name: np.concatenate(
+                    [self.metrics.get(name, before), later.metrics.get(name, behind)]
+                )
+                for name in dict.fromkeys([*self.metrics, *later.metrics])
+            },
+            kind=np.concatenate([self.kind, later.kind]),
+        )
+
 
 def columns_of(trials: Sequence[FinishedTrial], place: int = 0) -> TrialColumns:
     """Trials as columns."""

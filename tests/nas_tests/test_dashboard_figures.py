@@ -173,6 +173,15 @@ def test_many_trials_are_drawn_by_the_graphics_card_and_carry_their_place():
     assert cloud_traces(columns, "run", axis_of("macs"), y, alone=True, tint="#000000") == []
 
 
+def test_columns_grow_as_if_made_at_once():
+    one = TrialColumns(place=0, metrics={"a": np.ones(2)}, kind=np.zeros(2, dtype=np.int8))
+    two = TrialColumns(place=0, metrics={"b": np.zeros(1)}, kind=np.ones(1, dtype=np.int8))
+    both = one.joined(two)
+    assert both.kind.tolist() == [0, 0, 1]
+    np.testing.assert_equal(both.metrics["a"], [1, 1, np.nan])
+    np.testing.assert_equal(both.metrics["b"], [np.nan, np.nan, 0])
+
+
 def test_everything_drawn_is_in_the_table():
     members = [member_of(a, tied=False, dominated=False) for a in (SMALL, LARGE)]
     figure = usage_figure(members)
