@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from nas.cli import main
 from nas.hardware import estimate, trace
 from nas.hardware.described import DescribedDevice, described
 from nas.hardware.device import DEVICES, check_settings
@@ -284,3 +286,52 @@ def test_networks_of_other_libraries_are_priced_without_being_run() -> None:
     assert {"patch_embed", "layers.0.blocks.0", "head"} <= {layer.name for layer in found.layers}
     assert estimate(found, "v100", precision="fp32").latency_ms > 0
     assert not any(p.is_meta for p in model.parameters())
+
+
+@pytest.fixture
+def deit_file(tmp_path):
+    path = tmp_path / "deit.json"
+    path.write_text(json.dumps(preset("deit_tiny", (64, 64)).to_dict()))
+    return str(path)
+
+
+def test_describe_says_where_the_time_goes(deit_file, capsys) -> None:
+    assert main(["describe", deit_file, "hardware=rtx4090", "batch=64"]) == 0
+    out = capsys.readouterr().out
+    for part in ("RTX 4090, estimated", "batch 64", "0.11.mlp", "of peak", "saves", "estimated"):
+        assert part in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_describe_for_a_microcontroller_shows_every_schedule(deit_file, capsys) -> None:
+    assert main(["describe", deit_file, "hardware=stm32f746"]) == 0
+    out = capsys.readouterr().out
+    n, x = 17, 17 * 192
+    assert f"naive {(2 * x + n * 4 * 192) / 1024:.1f}, " in out  # at so few tokens the MLP's
+    assert "KiB of 1024" in out
+
+
+def test_describe_for_this_computer(deit_file, capsys) -> None:
+    assert main(["describe", deit_file, "hardware=cpu"]) == 0
+    assert "nothing was run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["hardware=rtx409"], ["did you mean 'rtx4090'"]),
+        (["hardwar=cpu"], ["did you mean 'hardware'"]),
+        (["hardware=rtx4090", "batch=many"], ["batch='many'", "a positive integer"]),
+        (["batch=2"], ["name it with hardware=NAME"]),
+        (["hardware=stm32f746", "batch=2"], ["1 on a microcontroller"]),
+        (["hardware=command"], ["nothing is known of the device"]),
+        (["hardware=cpu", "member=abc"], ["only a run or a front.json has members"]),
+    ],
+)
+def test_describe_refuses_in_one_line(deit_file, capsys, words, parts) -> None:
+    assert main(["describe", deit_file, *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.strip().splitlines()) == 1
+    for part in parts:
+        assert part in shown.err
