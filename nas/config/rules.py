@@ -135,7 +135,7 @@ def _check_init(config: RunConfig) -> None:
         from supernet.importing.imported import split_origin
 
         split_origin(config.init)
-    elif config.training.epochs == 0:
+    elif config.training.epochs == 0 and config.supernet is None:
         raise bad_value("training.epochs", 0, "1 or more, or 0 where init=... brings weights")
 
 

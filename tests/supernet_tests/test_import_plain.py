@@ -195,6 +195,15 @@ def test_a_head_of_other_classes_starts_at_random() -> None:
     assert record["random"] == ["head.bias", "head.weight"]
 
 
+def test_a_model_without_a_head_brings_all_the_rest() -> None:
+    weights = convert(timm_model(num_classes=0))
+    supernet = Supernet(space_of(weights), 3)
+
+    record = initialise(supernet, weights, images())
+
+    assert (record["head"], record["random"]) == ("random", ["head.bias", "head.weight"])
+
+
 def test_units_that_do_nothing_come_last() -> None:
     weights = convert(timm_model())
     tensors = {name: tensor.clone() for name, tensor in weights.tensors.items()}
