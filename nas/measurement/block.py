@@ -14,7 +14,7 @@ from nas.hardware.machine import Machine, now
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.drift import smooth
 from nas.measurement.records import Failure, Measurement
-from nas.measurement.slot import MeasurementError, Plan, Slot, time_slot
+from nas.measurement.slot import MeasurementError, Plan, Slot, steady, time_slot
 from nas.runtimes.base import FloatArray, Prepared, Runtime, UnsupportedModelError
 from search_spaces.architecture import Architecture
 
@@ -142,14 +142,21 @@ class Session:
     def _visits(self, loaded: Sequence[Prepared]) -> Iterator[Visit]:
         plan = self.plan
         once = replace(plan, attempts=1)  # the running median deals with a noisy reference
-        for number in range(plan.rounds):
+        seen: list[list[float]] = [[] for _ in loaded]
+        for number in range(plan.rounds + plan.extra_rounds):
             warmup_runs = plan.rewarm_runs if number else plan.warmup_runs
             for index in self._rng.permutation(len(loaded)).tolist():
+                # Decided once, so that even and odd rounds are equally many.
+                if number == plan.rounds and steady(seen[index], plan):
+                    seen[index].clear()
+                if number >= plan.rounds and not seen[index]:
+                    continue
                 try:
                     slot = time_slot(loaded[index], plan, warmup_runs)
                     beside = time_slot(self._reference, once, plan.rewarm_runs, plan.reference_runs)
                 except MeasurementError:
                     continue  # the clock jumped; the other rounds remain
+                seen[index].append(slot.median_ms / beside.min_ms)
                 yield Visit(index, slot, beside.min_ms)
 
     def _row(

@@ -67,7 +67,7 @@ class HardwareFile:
                 "report": dict(self.report),
                 "space": dict(self.space),
                 "num_classes": self.num_classes,
-                "rows": [row.to_dict() for row in (*self.rows, *self.failures)],
+                "rows": [*(r.to_dict() for r in self.rows), *(f.to_dict() for f in self.failures)],
             },
         )
 

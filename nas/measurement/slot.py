@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ class Plan:
         slot_ms: time a slot aims at.
         min_runs: fewest runs of a slot.
         max_runs: most runs of a slot.
+        extra_rounds: further rounds of a model whose rounds disagree; an even number.
+        max_relative_error: standard error of the rounds' mean / mean above which they disagree.
         reference_runs: runs of the reference model beside each slot.
         max_relative_iqr: a slot with a larger IQR / median is noisy and is repeated.
         attempts: slots taken before the least noisy one is kept.
@@ -41,6 +43,8 @@ class Plan:
     slot_ms: float = 12.0
     min_runs: int = 8
     max_runs: int = 40
+    extra_rounds: int = 6
+    max_relative_error: float = 0.01
     reference_runs: int = 10
     max_relative_iqr: float = 0.10
     attempts: int = 3
@@ -127,6 +131,15 @@ def time_slot(prepared: Prepared, plan: Plan, warmup_runs: int, runs: int | None
     if best is None:
         raise MeasurementError(f"{plan.attempts} series of {runs} runs gave no positive durations")
     return replace(best, min_ms=fastest_ms)
+
+
+def steady(rounds: Sequence[float], plan: Plan) -> bool:
+    """Whether a model's rounds agree: large models are disturbed for longer than a slot lasts."""
+    if len(rounds) < 2:
+        return True
+    values = np.array(rounds)
+    error = float(values.std(ddof=1) / (math.sqrt(len(values)) * values.mean()))
+    return error <= plan.max_relative_error
 
 
 def _runs_for(run_ms: float, plan: Plan) -> int:

@@ -190,6 +190,32 @@ def test_on_a_steady_machine_latency_is_the_cost(machine: FakeMachine, tmp_path:
     assert machine.open == 0
 
 
+def test_a_model_whose_rounds_disagree_gets_further_rounds(
+    machine: FakeMachine, tmp_path: Path
+) -> None:
+    """Its slots are quiet in themselves: something slows it down for longer than a slot."""
+    waves = iter(np.random.default_rng(0).uniform(1.0, 1.3, 1000))
+
+    class Wavering(FakePrepared):
+        def durations_ms(self, runs: int) -> list[float]:
+            wave = next(waves)
+            return [wave * duration_ms for duration_ms in super().durations_ms(runs)]
+
+    class Runtime(FakeRuntime):
+        def prepare(self, model: nn.Module, example: Tensor, profile: HardwareProfile) -> Prepared:
+            if getattr(model, "cost_ms", 0) == 9.0:
+                return Wavering(self._machine, 9.0)
+            return super().prepare(model, example, profile)
+
+    wanted = [*items(3), item(99, 9.0)]
+    rows = measure_models(
+        wanted, PROFILE, tmp_path / "m.jsonl", plan=PLAN, runtime=Runtime(machine)
+    )
+    rounds = [len(row.slots) for row in rows]
+    assert rounds == [PLAN.rounds] * 3 + [PLAN.rounds + PLAN.extra_rounds]
+    assert not any(row.noisy for row in rows)
+
+
 def test_a_machine_that_becomes_slower_is_corrected(machine: FakeMachine, tmp_path: Path) -> None:
     """It gets 60 % slower while three blocks are measured; medians alone are wrong by that."""
     machine.slowness = lambda time_ms: 1.0 + 0.6 * min(1.0, time_ms / 1500)
