@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from nas.dashboard.callbacks import front_of
+from nas.dashboard.panels.status import strip
+from nas.dashboard.panels.study import genes_tab, layers_tab, search_tab
 from nas.dashboard.reading import files, journal
 from nas.dashboard.reading.discovery import find_runs, keys_of
 from nas.dashboard.reading.files import FileCache, json_lines, json_object
 from nas.dashboard.reading.journal import TrialLog
 from nas.dashboard.reading.run import RunReader
+from nas.dashboard.state import State
+from nas.dashboard.view import View
 from nas.run_folder import RunFolder
 from nas.study import read_study
+from nas.study.journal import Journal
 from tests.nas_tests.report_toy import search
 
 
@@ -200,3 +207,55 @@ def test_nothing_is_written(searched, tmp_path):
     finally:
         os.chmod(tmp_path / "run", 0o755)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_journal_that_a_search_holds_is_being_written(searched, tmp_path):
+    path = tmp_path / "study.journal"
+    shutil.copy(searched.study, path)
+    assert not journal.being_written(path)
+    with Journal(path):
+        assert journal.being_written(path)
+        log = TrialLog(path, tmp_path)
+        log.update()  # reading takes no lock
+        assert len(log.trials) == 40
+    assert not journal.being_written(path)
+
+
+def _beginning(searched: RunFolder, folder: Path, trials: list[bytes]) -> State:
+    folder.mkdir()
+    lines = searched.study.read_bytes().splitlines(keepends=True)
+    (folder / "study.journal").write_bytes(b"".join([*lines[:3], *trials]))
+    return State([folder])
+
+
+def _failed(searched: RunFolder, count: int) -> list[bytes]:
+    lines = searched.study.read_bytes().splitlines()
+    record = next(json.loads(line) for line in lines if b'"state":3' in line[:200])
+    return [json.dumps(record, separators=(",", ":")).encode() + b"\n"] * count
+
+
+@pytest.mark.parametrize("kind", ["no journal", "no trial", "one trial", "failed only"])
+def test_runs_with_next_to_nothing_are_drawn(searched, tmp_path, kind):
+    lines = searched.study.read_bytes().splitlines(keepends=True)
+    good = next(line for line in lines if b'"state":1' in line[:200])
+    trials = {"one trial": [good], "failed only": _failed(searched, 3000)}.get(kind, [])
+    state = _beginning(searched, tmp_path / "run", trials)
+    if kind == "no journal":
+        (tmp_path / "run" / "study.journal").unlink()
+        (tmp_path / "run" / "config.yaml").write_text("seed: 0\n")
+    run = state.runs()["run"]
+    assert run.log.failed == (3000 if kind == "failed only" else 0)
+    assert len(run.front.members) == (kind == "one trial")
+    figure = front_of(state, View())
+    assert bool(figure.data) == (kind == "one trial")
+    for tab in (search_tab([run]), layers_tab([run], View()), genes_tab([run], View())[0]):
+        assert tab
+    told = str(strip(state.runs(), ["run"])[0])
+    assert ("3,000" in told) == (kind == "failed only")
+
+
+def test_metrics_that_an_old_run_does_not_know_cost_nothing(searched):
+    state = State([searched.path])
+    figure = front_of(state, View(x="energy_mj", y="accuracy"))
+    assert not figure.data
+    assert front_of(state, View(x="latency_ms", y="accuracy")).data
