@@ -35,9 +35,9 @@ def _about(best: Mapping[str, Any]) -> str:
     return f"""# Vision transformer {best["digest"]}
 
 Found by Formfinder {best["formfinder_version"]} for the profile `{best["profile"]["key"]}`.
-It sorts images of {height} × {width} px with {architecture.channels} channels into
+It sorts images of {height} × {width} px (channels: {architecture.channels}) into
 {len(classes)} classes: {_names(classes)}.
-{architecture.depth} layers of {", ".join(mixers)} attention{fewer}; patches of
+Depth {architecture.depth}; attention: {", ".join(mixers)}{fewer}; patches of
 {architecture.patch_size} px."""
 
 
@@ -91,7 +91,7 @@ def _formats(record: Mapping[str, Any]) -> str:
 
 Each file was loaded again and run on all validation images: the largest difference of a logit from
 PyTorch, the share of equal answers, the accuracy. ms is the median of 200 calls of
-{profile["batch"]} images with {profile["threads"]} threads, one format after the other; the latency
+a batch of {profile["batch"]}, threads {profile["threads"]}, one format after the other; the latency
 above was measured more carefully.{f"{chr(10)}{chr(10)}Left out:{chr(10)}{left}" if left else ""}"""
 
 
@@ -133,8 +133,12 @@ def _provenance(best: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 - architecture `{best["digest"]}`, weights `{best["weights"]["hash"]}`
 - weights of the supernet `{best["supernet"]["weights"]}`, space `{best["supernet"]["space"]}`
 - passes behind the search: {passes}
-- profile: {_plain(best["profile"])}
+- profile: {_profile(best["profile"])}
 - written {best["created"]}, exported {record["created"]}"""
+
+
+def _profile(profile: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in profile.items())
 
 
 def _limits(best: Mapping[str, Any]) -> str:

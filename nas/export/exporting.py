@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from nas.display import Display
 from nas.export.card import model_card
-from nas.export.checking import Checked, Reference, answers, check
+from nas.export.checking import Checked, ExportMismatchError, Reference, answers, check
 from nas.export.format import Format, Images, Material, module_call
 from nas.export.formats import FORMATS
 from nas.run import Run
@@ -50,8 +51,8 @@ def export_formats(
         The content of ``exports.json``.
 
     Raises:
-        UserError: a format that was asked for by name cannot be written, or the disk is full.
-        ExportMismatchError: a written file does not answer as the model. Nothing is replaced then.
+        UserError: a format that was asked for by name cannot be written, or does not answer as the
+            model (one that was not asked for is left out, with the reason), or the disk is full.
     """
     chosen = [FORMATS[name] for name in names] or list(FORMATS)
     skipped = {}
@@ -67,9 +68,17 @@ def export_formats(
     staging = folder.with_name(f".{folder.name}.tmp")
     for fmt in chosen:
         if fmt.name in skipped:
-            display.line(f"{fmt.name:17} left out: {skipped[fmt.name]}")
+            display.line(_left_out(fmt, skipped[fmt.name]))
             continue
-        checked = _written(fmt, material, reference, folder, staging)
+        try:
+            checked = _written(fmt, material, reference, folder, staging)
+        except ExportMismatchError as error:
+            if names:
+                raise UserError(f"export.formats={error}") from error
+            record["skipped"][fmt.name] = str(error)
+            record["formats"].pop(fmt.name, None)
+            display.line(_left_out(fmt, str(error)))
+            continue
         record["formats"][fmt.name] = checked.to_dict()
         display.line(_line(fmt, checked))
     write_json(folder / RECORD, record)
@@ -147,6 +156,11 @@ def _reference(run: Run, model: VisionTransformer) -> Reference:
         threads=threads,
         chooses=any(block.reduction.op != "none" for _, block in model.architecture.blocks()),
     )
+
+
+def _left_out(fmt: Format, reason: str) -> str:
+    """One line; the whole reason is in the record and on the card."""
+    return f"{fmt.name:17} " + textwrap.shorten(f"left out: {reason}", 60, placeholder=" …")
 
 
 def _line(fmt: Format, checked: Checked) -> str:

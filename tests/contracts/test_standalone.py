@@ -101,3 +101,13 @@ def test_alone_in_a_process_where_the_project_is_not(images_at, tmp_path) -> Non
     with torch.inference_mode():
         expected = shaken(architecture)(images_at(place)).numpy()
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-5)
+
+
+def test_names_of_classes_stay_text(images_at, tmp_path) -> None:
+    """They may come from folders that anybody named."""
+    hostile = ['"""); raise SystemExit #', "it's {x}", "back\\slash", "ünï", "a\nb"]
+    model = shaken(network(PLACES[0], *pairs()[0], 0))
+    best = {**described(model), "task": {"classes": hostile}}
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(standalone_source(model, best), "model.py", "exec"), space)
+    assert list(space["CLASSES"]) == hostile
