@@ -193,7 +193,12 @@ def _add(
             marker={
                 "color": colour,
                 "line": {"width": 1, "color": PAPER},
-                "pattern": {"shape": pattern, "fgcolor": PAPER, "solidity": 0.25},
+                "pattern": {
+                    "shape": pattern,
+                    "bgcolor": colour,
+                    "fgcolor": PAPER,
+                    "solidity": 0.25,
+                },
             },
             hovertext=[
                 f"{t}<br>{label}: {significant(v)}" for t, v in zip(titles, values, strict=True)

@@ -54,7 +54,7 @@ def layers_figure(layers: Sequence[Layer]) -> go.Figure:
                     marker={
                         "color": colour,
                         "line": {"width": 1, "color": PAPER},
-                        "pattern": {"shape": pattern, "fgcolor": PAPER},
+                        "pattern": {"shape": pattern, "bgcolor": colour, "fgcolor": PAPER},
                     },
                     hovertext=[_hover(g, part, field) for g in rows],
                     hoverinfo="text",

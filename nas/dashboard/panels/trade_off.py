@@ -94,11 +94,15 @@ def _look_at(figure: go.Figure, runs: Sequence[Snapshot], x: Axis, y: Axis, view
         if len(places) < 8 or layout.range is None:
             continue
         first, third = np.percentile(places, (25, 75))
-        reach = 3 * (third - first)
-        pad = 0.06 * (min(places.max(), third + reach) - max(places.min(), first - reach))
+        bottom, top = first - 3 * (third - first), third + 3 * (third - first)
+        far = 0.25 * (top - bottom)  # what is just beyond is no reason to hide it
         low, high = layout.range
-        low = max(low, min(first - reach, float(places.max())) - pad)
-        high = min(high, max(third + reach, float(places.min())) + pad)
+        if places.min() < bottom - far:
+            low = max(low, bottom)
+        if places.max() > top + far:
+            high = min(high, top)
+        if axis.share and not axis.log:
+            high = min(high, 1.004)
         if low < high:
             layout.range = [float(low), float(high)]
 
