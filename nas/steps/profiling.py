@@ -76,7 +76,12 @@ def load_predictor(run: Run, profile: HardwareProfile) -> LatencyPredictor:
     """
     if as_described(profile) is not None:
         return EstimatedPredictor(profile)
-    return LatencyPredictor.from_dict(read_json(run.folder.predictor(profile.key())))
+    stored = read_json(run.folder.predictor(profile.key()))
+    if tuple(stored.get("feature_names", ())) != run.costs.feature_names:
+        # Written when other features were learned from: its measurements are as good as ever.
+        file = MeasurementFile(run.folder.measurements(profile.key()), profile.key())
+        return fit(run, file.measurements())
+    return LatencyPredictor.from_dict(stored)
 
 
 def _fit_profile(run: Run, profile: HardwareProfile, count: int, display: Display) -> None:
