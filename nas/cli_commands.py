@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
             sections=(
                 *_TRAIN,
                 *("hardware", "profile", "search", "constraints", "sampler", "executor"),
-                *("finetune", "report", *_PLACE),
+                *("finetune", "tracking", "report", *_PLACE),
             ),
         ),
         Command(
@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
             target="nas.pipeline:train",
             details=_RESUME,
             examples=("formfinder train training.epochs=80",),
-            sections=(*_TRAIN, *_PLACE),
+            sections=(*_TRAIN, "tracking", *_PLACE),
         ),
         Command(
             name="profile",
@@ -95,7 +95,7 @@ COMMANDS: dict[str, Command] = {
             ),
             sections=(
                 *("supernet", "hardware", "search", "constraints", "sampler", "executor"),
-                *("seed", *_PLACE),
+                *("tracking", "seed", *_PLACE),
             ),
         ),
         Command(

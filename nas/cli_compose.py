@@ -91,6 +91,11 @@ def register_groups() -> None:
         store.store(
             group="sampler", name=sampler.name, node={"name": sampler.name, "options": options}
         )
+    for tracker in registry("tracker"):
+        options = asdict(tracker.options())
+        store.store(
+            group="tracking", name=tracker.name, node={"name": tracker.name, "options": options}
+        )
     for executor in registry("executor"):
         store.store(group="executor", name=executor.name, node={"name": executor.name})
 

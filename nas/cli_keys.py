@@ -32,7 +32,8 @@ def composed_keys(overrides: Sequence[str]) -> list[str]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    groups = [text for text in overrides if re.match(r"(data|space|hardware|sampler)=", text)]
+    group = re.compile(r"(data|space|hardware|sampler|tracking)=")
+    groups = [text for text in overrides if group.match(text)]
     try:
         with initialize_config_module("conf", version_base="1.3"):
             made = OmegaConf.to_container(compose("config", groups), resolve=False)

@@ -29,6 +29,8 @@ from nas.steps.summary import announce, say_next, summarise, summarise_profiles
 from nas.steps.training import train_supernet
 from nas.steps.verifying import verify
 from nas.study.mirror_address import check_mirror
+from nas.tracking.results import publish
+from nas.tracking.session import Session, Tracking
 from search_spaces.errors import UserError, bad_value, unknown_name, writing
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
@@ -43,9 +45,10 @@ def run(config: RunConfig) -> RunFolder:
     if needs_profile(config):  # to refuse what cannot be reached before training for it
         _profiled(job, display)
         check_before_training(job)
-    supernet = _trained(job, display)
+    tracking = Tracking(config, display)
+    supernet = _trained(job, display, tracking)
     _profiled(job, display)
-    _found(job, supernet, display)
+    _found(job, supernet, display, tracking)
     return job.folder
 
 
@@ -54,7 +57,7 @@ def train(config: RunConfig) -> RunFolder:
     display = Display(config.progress)
     job = Run(config)
     announce(job, display)
-    _trained(job, display)
+    _trained(job, display, Tracking(config, display))
     say_next(job, display, ("profile", "search"))
     return job.folder
 
@@ -79,7 +82,7 @@ def search(config: RunConfig) -> RunFolder:
     job.begin()
     announce(job, display)
     _profiled(job, display)
-    _found(job, supernet, display)
+    _found(job, supernet, display, Tracking(config, display))
     return job.folder
 
 
@@ -169,10 +172,10 @@ def _check_devices(config: RunConfig) -> None:
 # -- steps ------------------------------------------------------------------------------------
 
 
-def _trained(job: Run, display: Display) -> Supernet:
+def _trained(job: Run, display: Display, tracking: Tracking) -> Supernet:
     display.step("Train")
-    with timed(job.folder.seconds, "train"):
-        return train_supernet(job, display)
+    with timed(job.folder.seconds, "train"), tracking.training(job) as session:
+        return train_supernet(job, display, session.epoch)
 
 
 def _profiled(job: Run, display: Display) -> None:
@@ -181,11 +184,13 @@ def _profiled(job: Run, display: Display) -> None:
         fit_profiles(job, display)
 
 
-def _found(job: Run, supernet: Supernet, display: Display) -> None:
+def _found(job: Run, supernet: Supernet, display: Display, tracking: Tracking) -> None:
     """Search, verify and export, profile by profile; accuracies are paid for once for all."""
     for one in job.searches:
-        front = _searched(one, supernet, display)
-        _exported(one, supernet, front, display)
+        with tracking.searching(one) as session:
+            front = _searched(one, supernet, display, session)
+            _exported(one, supernet, front, display)
+            publish(session, one.folder)
     _overview(job, display)
 
 
@@ -218,10 +223,10 @@ def _search_of(job: Run, config: RunConfig) -> Run:
     return searches[named[0]]
 
 
-def _searched(job: Run, supernet: Supernet, display: Display) -> Front:
+def _searched(job: Run, supernet: Supernet, display: Display, session: Session) -> Front:
     display.step(f"Search{_for(job)}")
     with timed(job.folder.seconds, "search"):
-        result = run_search(job, supernet, display)
+        result = run_search(job, supernet, display, session.trial)
     display.step(f"Verify{_for(job)}")
     with timed(job.folder.seconds, "verify"):
         return verify(job, supernet, result, display)

@@ -13,10 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = {"conf", "nas", "search_spaces", "supernet"}
 HEAVY = {"hydra", "onnx", "onnxruntime", "onnxscript", "optuna", "plotly", "ray", "scipy"} | {
+    "mlflow",
     "sklearn",
+    "tensorboard",
     "timm",
     "torch",
     "torchvision",
+    "wandb",
 }
 MAY_IMPORT = {
     "search_spaces": {"search_spaces"},

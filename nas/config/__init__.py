@@ -12,6 +12,7 @@ from nas.config.schema import (
     RunConfig,
     SamplerConfig,
     SearchConfig,
+    TrackingConfig,
     TrainingConfig,
 )
 from nas.config.store import from_dict, load_config, run_folder, run_name, save_config, to_dict
@@ -28,6 +29,7 @@ __all__ = [
     "RunConfig",
     "SamplerConfig",
     "SearchConfig",
+    "TrackingConfig",
     "TrainingConfig",
     "diff_identity",
     "from_dict",

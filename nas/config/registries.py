@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "sampler": ("nas.samplers", "SAMPLERS", "who proposes candidates"),
     "proxy": ("nas.proxies", "PROXIES", "scores of untrained networks"),
     "format": ("nas.export.formats", "FORMATS", "what an exported model is written as"),
+    "tracker": ("nas.tracking.tracker", "TRACKERS", "where a run's course is written"),
     "executor": ("nas.executors", "EXECUTORS", "where candidates are evaluated"),
     "predictor": ("nas.predictors.family", "FAMILIES", "what learns latencies"),
     "data": ("nas.data", "SOURCES", "sources of images"),

@@ -121,6 +121,14 @@ class ExecutorConfig:
 
 
 @dataclass
+class TrackingConfig:
+    """Where the course of the run is written, beside files."""
+
+    name: str = resumable("none", "registered tracker: none, wandb, tensorboard or mlflow")
+    options: dict[str, Any] = resumable({}, "options of that tracker")
+
+
+@dataclass
 class ProxiesConfig:
     """What ``formfinder proxies`` compares."""
 
@@ -165,6 +173,7 @@ class RunConfig:
     )
     sampler: SamplerConfig = section(SamplerConfig, "who proposes candidates")
     executor: ExecutorConfig = section(ExecutorConfig, "where they are evaluated")
+    tracking: TrackingConfig = section(TrackingConfig, "where the run's course is written")
     proxies: ProxiesConfig = section(ProxiesConfig, "scores without training to compare")
     finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
     export: ExportConfig = section(ExportConfig, "formats of the exported model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from nas.starting import started_with
 from nas.steps.profiling import load_predictor
 from nas.steps.proxy_words import about_proxies
 from nas.steps.search_words import announce_search, report_search, watched
-from nas.study import Budget, FirstLook, Prefilter, StudyResult, StudySpec, run_study
+from nas.study import Budget, FinishedTrial, FirstLook, Prefilter, StudyResult, StudySpec, run_study
 from nas.study.mirror import Mirror
 from search_spaces.architecture import Value
 from search_spaces.errors import bad_value
@@ -33,8 +34,13 @@ from supernet.model import Supernet
 from supernet.training.checkpoint import save_tensors, weights_hash
 
 
-def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
-    """Run, or go on with, the study of a run.
+def search(
+    run: Run,
+    supernet: Supernet,
+    display: Display,
+    on_trial: Callable[[FinishedTrial], None] = lambda trial: None,
+) -> StudyResult:
+    """Run, or go on with, the study of a run. ``on_trial`` is called with each new trial.
 
     Raises:
         UserError: no architecture can meet the limits, the predictor is too poor, or the study
@@ -75,7 +81,12 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
     announce_search(run, store, weights, display)
     for line in about_proxies(run):
         display.line(line)
-    with watched(run, display) as on_trial:
+    with watched(run, display) as show:
+
+        def told(trial: FinishedTrial) -> None:
+            show(trial)
+            on_trial(trial)
+
         result = run_study(
             problem,
             spec,
@@ -92,7 +103,7 @@ def search(run: Run, supernet: Supernet, display: Display) -> StudyResult:
                 minutes=config.search.minutes,
                 patience=config.search.patience,
             ),
-            on_trial=on_trial,
+            on_trial=told,
             first_look=first_look,
             mirror=_mirror(run),
             scores=_scores(run, problem, store),

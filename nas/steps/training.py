@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nas.data.augment import Augment
@@ -23,8 +23,13 @@ from supernet.workload import workload
 CHECKPOINT_COPIES = 4  # weights, their average, and AdamW's two moments
 
 
-def train_supernet(run: Run, display: Display) -> Supernet:
-    """The trained supernet of a run, in eval mode on the CPU."""
+def train_supernet(
+    run: Run, display: Display, on_epoch: Callable[[Mapping[str, float]], None] | None = None
+) -> Supernet:
+    """The trained supernet of a run, in eval mode on the CPU.
+
+    ``on_epoch`` is called with each new line of ``training.jsonl``.
+    """
     assert run.source is not None
     if run.source.path != run.folder.path:
         display.line(f"weights of {run.source.path}")
@@ -35,7 +40,7 @@ def train_supernet(run: Run, display: Display) -> Supernet:
     if start is not None:
         display.line(start)
     supernet = supernet.to(torch_device(run.config.device))
-    log = _Log(run.folder.training_log)
+    log = _Log(run.folder.training_log, on_epoch)
     trainer = make_trainer(run, supernet, log.step)
     log.cut(trainer.epoch)
     if trainer.epoch < trainer.options.epochs:
@@ -128,8 +133,11 @@ def _val_accuracy(run: Run, supernet: Supernet, architecture: Architecture) -> f
 class _Log:
     """Progress of every step, one JSON line an epoch."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, on_epoch: Callable[[Mapping[str, float]], None] | None = None
+    ) -> None:
         self.path = path
+        self._on_epoch = on_epoch
         self.bar: Bar | None = None
         self.started = time.monotonic()
         self.images = 0
@@ -169,4 +177,6 @@ class _Log:
         }
         with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self._on_epoch is not None:
+            self._on_epoch(line)
         self.teacher, self.student = [], []
