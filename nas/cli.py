@@ -86,9 +86,13 @@ def _dispatch(args: list[str]) -> None:
 
 
 def _compose(command: Command, words: list[str]) -> None:
+    if command.name == "retrain":
+        from nas.retraining.words import model_words
+
+        words = model_words(words)
     flags, given = split_words(words)
     overrides = [hidden(override) for override in given]
-    reads = command.usage.startswith("RUN ")
+    reads = command.usage.startswith(("RUN ", "RUN|"))
     if reads and not any(text.startswith("run=") for text in overrides):
         line = f"formfinder {command.name} {command.usage}"
         raise UserError(f"{command.name}: the run is missing: {line}")

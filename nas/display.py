@@ -91,9 +91,9 @@ class Bar:
         self._progress = progress
         self._task = task
 
-    def at(self, done: int, note: str = "") -> None:
-        """So much is done."""
-        self._progress.update(self._task, completed=done, note=note)
+    def at(self, done: int, note: str = "", total: int | None = None) -> None:
+        """So much is done; ``total`` corrects what was thought to be all."""
+        self._progress.update(self._task, completed=done, note=note, total=total)
 
 
 @contextmanager

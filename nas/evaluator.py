@@ -191,3 +191,11 @@ def hits(model: Any, images_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch
             logits_BK = model(images_NCHW[start : start + CHUNK])
             found.append(task.hits(logits_BK, labels_N[start : start + CHUNK]))
     return torch.cat(found)
+
+
+def logits(model: Any, images_NCHW: torch.Tensor) -> torch.Tensor:
+    """What a model answers, ``(N, K)``, in chunks."""
+    import torch
+
+    with torch.inference_mode():
+        return torch.cat([model(part) for part in torch.split(images_NCHW, CHUNK)])

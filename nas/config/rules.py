@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.config.registries import names, registry
+from nas.config.retraining import PRECISIONS, WEIGHTS
 from nas.config.schema import RunConfig
 from nas.config.store import to_dict
 from nas.hardware.device import check_settings
@@ -56,6 +57,10 @@ RULES: dict[str, tuple[Test, str]] = {
     "training.augmentation.shift": _SHARE,
     "training.augmentation.erase_probability": _PROBABILITY,
     "training.augmentation.erase_area": _SHARE,
+    "training.augmentation.randaugment_layers": (lambda v: 0 <= v <= 14, "0 to 14"),
+    "training.augmentation.randaugment_magnitude": (lambda v: 0 <= v <= 30, "0 to 30"),
+    "training.augmentation.mixup": (lambda v: 0 <= v < math.inf, "0 or more"),
+    "training.augmentation.cutmix": (lambda v: 0 <= v < math.inf, "0 or more"),
     "profile.n_torch": (lambda v: v == 0 or v >= 10, "0 (none) or at least 10"),
     "profile.n_runtime": (lambda v: v >= 10, "at least 10"),
     "profile.seconds": _POSITIVE,
@@ -70,6 +75,22 @@ RULES: dict[str, tuple[Test, str]] = {
     "executor.timeout_s": _POSITIVE,
     "executor.retries": _AT_LEAST_0,
     "finetune.epochs": _AT_LEAST_0,
+    "retrain.weights": _one_of(*WEIGHTS),
+    "retrain.epochs": _AT_LEAST_1,
+    "retrain.batch_size": (lambda v: v >= 2, "2 or more"),
+    "retrain.accumulate": _AT_LEAST_1,
+    "retrain.lr": _POSITIVE,
+    "retrain.layer_decay": (lambda v: 0 < v <= 1, "a share above 0, to 1"),
+    "retrain.weight_decay": _AT_LEAST_0,
+    "retrain.warmup_share": _SHARE,
+    "retrain.label_smoothing": _SHARE,
+    "retrain.grad_clip": _POSITIVE,
+    "retrain.ema_decay": _SHARE,
+    "retrain.teacher_share": _PROBABILITY,
+    "retrain.teacher_size": (lambda v: 4 <= v <= 4096, "4 to 4096 px"),
+    "retrain.temperature": _POSITIVE,
+    "retrain.precision": _one_of(*PRECISIONS),
+    "retrain.seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
     "proxies.n": (lambda v: v >= 10, "10 or more"),
     "samples": (lambda v: v >= 10, "10 or more"),
     "seed": (lambda v: 0 <= v < 2**32, "0 to 4294967295"),
@@ -147,6 +168,8 @@ def _check_names(config: RunConfig) -> None:
     _check_member("tracking.name", config.tracking.name, "tracker")
     if config.search.prefilter.proxy is not None:
         _check_member("search.prefilter.proxy", config.search.prefilter.proxy, "proxy")
+    if config.retrain.augmentation is not None:
+        _check_recipe(config.retrain.augmentation)
     for name in config.proxies.names:
         _check_member("proxies.names", name, "proxy")
     for name in config.export.formats:
@@ -201,3 +224,10 @@ def _check_member(path: str, name: str, kind: str) -> None:
     known = names(kind)
     if name not in known:
         raise unknown_name(path, name, known)
+
+
+def _check_recipe(name: str) -> None:
+    from nas.data.recipes import RECIPES  # reads the schema itself
+
+    if name not in RECIPES:
+        raise unknown_name("retrain.augmentation", name, RECIPES)

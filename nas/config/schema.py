@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.config.fields import identity, resumable, section
+from nas.config.retraining import RetrainConfig
 from nas.hardware.profile import HardwareConfig
 
 
@@ -37,6 +38,10 @@ class AugmentationConfig:
     shift: float = identity(0.125, "most shift along each axis, as a share of the side")
     erase_probability: float = identity(0.2, "share of images that lose a rectangle")
     erase_area: float = identity(0.15, "most of the image a rectangle covers, as a share")
+    randaugment_layers: int = identity(0, "operations of RandAugment an image goes through")
+    randaugment_magnitude: int = identity(0, "their strength, 0 to 30")
+    mixup: float = identity(0.0, "alpha of mixup; 0: images are not blended")
+    cutmix: float = identity(0.0, "alpha of cutmix; 0: no rectangles of other images")
 
 
 @dataclass
@@ -176,6 +181,7 @@ class RunConfig:
     tracking: TrackingConfig = section(TrackingConfig, "where the run's course is written")
     proxies: ProxiesConfig = section(ProxiesConfig, "scores without training to compare")
     finetune: FinetuneConfig = section(FinetuneConfig, "training of the winner")
+    retrain: RetrainConfig = section(RetrainConfig, "training of one model alone")
     export: ExportConfig = section(ExportConfig, "formats of the exported model")
     report: ReportConfig = section(ReportConfig, "what the report adds")
     hardware_file: str | None = identity(

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from nas.config import AugmentationConfig
 from nas.data.dataset import Dataset
+from nas.data.randaugment import RandAugment
 from nas.data.transform import standardise
 
 # Columns of one draw: one row of uniform numbers per image, so that a batch takes one call to the
@@ -32,6 +33,8 @@ class Augment:
         self._config = config
         self._mean, self._std = dataset.transform.mean, dataset.transform.std
         self._mirror, self._padding = dataset.mirror, dataset.padding
+        layers = config.randaugment_layers
+        self._random = RandAugment(layers, config.randaugment_magnitude) if layers else None
 
     def __call__(self, images_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Augment one batch.
@@ -39,13 +42,16 @@ class Augment:
         Args:
             images_BCHW: uint8.
             generator: on the CPU, the only source of chance; advanced by ``10 B`` numbers whatever
-                the settings, on every device alike.
+                the settings, on every device alike, and by ``2 B`` more for each layer of
+                RandAugment.
 
         Returns:
             float32 of the same shape, zero mean and unit deviation over the training images.
         """
         config = self._config
         draws_BK = torch.rand((len(images_BCHW), 10), generator=generator).to(images_BCHW.device)
+        if self._random is not None:
+            images_BCHW = self._random(images_BCHW, generator)
         pixels_BCHW = images_BCHW.float().div_(255.0)
         if self._mirror or config.rotate_deg or config.scale or config.shift:
             pixels_BCHW = self._move(pixels_BCHW, draws_BK)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.data.augment import Augment, generator_for, shuffled_batches
 from nas.display import Display
-from nas.evaluator import hits
+from nas.retraining.options import AloneOptions
+from nas.retraining.session import training_data, val_judge
+from nas.retraining.trainer import AloneTrainer
 from nas.run import Run
 from supernet.extract import VisionTransformer
 
@@ -79,52 +78,38 @@ def train_alone(
     Returns:
         The best val accuracy and the epoch it was reached behind (0: the weights given).
     """
-    config, train = run.config.training, run.dataset.train
-    augment = Augment(config.augmentation, run.dataset)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=schedule.lr, weight_decay=config.weight_decay
+    config = run.config.training
+    options = AloneOptions(
+        epochs=schedule.epochs,
+        batch_size=config.batch_size,
+        lr=schedule.lr,
+        weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
+        grad_clip=config.grad_clip,
+        ema_decay=EMA_DECAY,
+        seed=run.config.seed,
+        place=schedule.place,
     )
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    best, kept, best_state = start_accuracy, 0, copy.deepcopy(model.state_dict())
-    batch = min(config.batch_size, len(train))
-    steps, step = schedule.epochs * max(len(train) // batch, 1), 0
-    for epoch in range(schedule.epochs):
-        model.train()
-        order = generator_for(run.config.seed, schedule.place, epoch)
-        for index, rows_B in enumerate(shuffled_batches(len(train), batch, order)):
-            generator = generator_for(run.config.seed, schedule.place, epoch, index)
-            images = augment(train.images_NCHW[rows_B], generator)
-            loss = run.task.loss(model(images), train.labels_N[rows_B], config.label_smoothing)
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.lr * _rate(step, steps)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or math.inf)
-            optimiser.step()
-            step += 1
-            decay = min(EMA_DECAY, (1 + step) / (10 + step))
-            torch._foreach_lerp_(
-                list(average.parameters()), [p.detach() for p in model.parameters()], 1 - decay
-            )
-        value = val_accuracy(run, average)
-        if value > best:
-            best, kept, best_state = value, epoch + 1, copy.deepcopy(average.state_dict())
-        on_epoch(epoch + 1, value)
-    model.load_state_dict(best_state)
-    model.eval()
-    return best, kept
+    judge, done = val_judge(run, next(model.parameters()).device), 0
+
+    def judged(net: nn.Module) -> float:
+        nonlocal done
+        value, done = judge(net), done + 1
+        on_epoch(done, value)
+        return value
+
+    trainer = AloneTrainer(
+        model,
+        training_data(run, config.augmentation),
+        run.task,
+        options,
+        judged,
+        start_value=start_accuracy,
+    )
+    state = trainer.run()
+    return state.best_value, state.best_epoch
 
 
 def val_accuracy(run: Run, model: nn.Module) -> float:
     """Accuracy on the whole validation split."""
-    val = run.dataset.val
-    found_N = hits(model.eval(), run.dataset.transform.normalise(val.images_NCHW), val.labels_N)
-    return float(found_N.double().mean())
-
-
-def _rate(step: int, steps: int) -> float:
-    """A warm-up over a tenth of the steps, then a cosine."""
-    warmup = max(steps // 10, 1)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+    return val_judge(run, torch.device("cpu"))(model)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nas.data.augment import Augment
+from nas.data.mixing import mixer
 from nas.device import keep_large_blocks, threads_for, torch_device
 from nas.display import Bar, Display, duration, free_mb
 from nas.evaluator import hits
@@ -88,6 +89,7 @@ def make_trainer(
         labels_N=run.dataset.train.labels_N,
         augment=Augment(config.augmentation, run.dataset),
         digest=run.dataset.digest,
+        mix=mixer(config.augmentation, run.num_classes),
     )
     return Trainer(supernet, data, run.task, options, run.folder.supernet, on_step)
 

@@ -12,7 +12,7 @@ from nas.tasks import TASKS
 
 @TASKS.register
 class Classification:
-    """Cross-entropy, accuracy."""
+    """Cross-entropy, accuracy, balanced accuracy, macro F1."""
 
     name = "classification"
     summary = "one label per image: cross-entropy, accuracy"
@@ -44,8 +44,24 @@ class Classification:
         return right_B & ~logits_BK.isnan().any(dim=1)
 
     def metrics(self, logits_NK: torch.Tensor, labels_N: torch.Tensor) -> dict[str, float]:
-        """``accuracy``: the share of right answers; ``loss``: mean cross-entropy, nats."""
+        """``accuracy`` and ``loss`` (mean cross-entropy, nats), and what sees rare classes.
+
+        ``balanced_accuracy`` is the mean over classes of the share of their images that is
+        answered rightly; ``macro_f1`` the mean over classes of the harmonic mean of that share and
+        of the share of such answers that is right. Both are means over the classes that occur,
+        ``macro_f1`` over those that are answered too, as in scikit-learn.
+        """
+        answers_N = logits_NK.argmax(dim=1)
+        right_N = self.hits(logits_NK, labels_N)
+        count = logits_NK.shape[1]
+        shown_K = torch.bincount(labels_N, minlength=count).double()
+        said_K = torch.bincount(answers_N, minlength=count).double()
+        right_K = torch.bincount(labels_N[right_N], minlength=count).double()
+        recall_K = (right_K / shown_K)[shown_K > 0]
+        f1_K = (2 * right_K / (shown_K + said_K))[shown_K + said_K > 0]
         return {
-            "accuracy": float(self.hits(logits_NK, labels_N).double().mean()),
+            "accuracy": float(right_N.double().mean()),
+            "balanced_accuracy": float(recall_K.mean()),
+            "macro_f1": float(f1_K.mean()),
             "loss": float(F.cross_entropy(logits_NK.double(), labels_N)),
         }

@@ -33,13 +33,18 @@ class Checkpoint:
         return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, kind: str = FORMAT) -> None:
     """Write a checkpoint; a kill or a full disk leaves the one before it whole.
+
+    Args:
+        path: the file.
+        checkpoint: what goes into it.
+        kind: the format that the file names, of a supernet where nothing is said.
 
     Raises:
         UserError: it cannot be written.
     """
-    metadata = {"format": FORMAT, "data": json.dumps(checkpoint.data)}
+    metadata = {"format": kind, "data": json.dumps(checkpoint.data)}
     save_tensors(path, checkpoint.tensors, metadata)
 
 
@@ -68,8 +73,8 @@ def save_tensors(
             temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+def load_checkpoint(path: Path, kind: str = FORMAT) -> Checkpoint:
+    """Read a checkpoint of the format ``kind``.
 
     Raises:
         UserError: it is missing, damaged, or no checkpoint of ours.
@@ -79,8 +84,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise UserError(f"{path}: not a Formfinder supernet (format {FORMAT})")
+            if metadata.get("format") != kind:
+                raise UserError(f"{path}: not a Formfinder {kind.split('-')[1]} (format {kind})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(tensors, json.loads(metadata["data"]))
     except (SafetensorError, json.JSONDecodeError, KeyError) as error:

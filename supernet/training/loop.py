@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 from supernet.model import Supernet
 from supernet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -34,6 +35,16 @@ class Loss(Protocol):
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images ``(B, C, H, W)`` and a generator → normalised float images."""
 
+Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""Augmented images, labels ``(B,)`` and a generator → images, labels or shares ``(B, K)``."""
+
+
+def no_mix(
+    images_BCHW: Tensor, labels_B: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Images and labels as they are."""
+    return images_BCHW, labels_B
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
@@ -44,12 +55,14 @@ class TrainingData:
         labels_N: int64.
         augment: how a batch is changed and normalised.
         digest: names data and splits; a checkpoint of other data is refused.
+        mix: how images of a batch are blended (mixup, cutmix), behind ``augment``.
     """
 
     images_NCHW: Tensor
     labels_N: Tensor
     augment: Augmentation
     digest: str
+    mix: Mix = no_mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +172,18 @@ class Trainer:
             rows = order_N[start : start + self.options.batch_size]
             generator = _generator(self.options.seed, 1, epoch, index)
             images = self.data.augment(self.data.images_NCHW[rows].to(device), generator)
-            yield index, images, self.data.labels_N[rows].to(device)
+            labels = self.data.labels_N[rows].to(device)
+            yield index, *self.data.mix(images, labels, generator)
 
     def _step(self, step: int, images_BCHW: Tensor, labels_B: Tensor) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimiser.zero_grad(set_to_none=True)
         sandwich = self.members.draw(step)
-        teacher_loss, student_loss = self._losses(sandwich, images_BCHW, labels_B)
-        if not math.isfinite(teacher_loss + student_loss):
-            kept = f"; {self.path} holds the {self.epoch} epochs before" if self.epoch else ""
-            raise NonFiniteLossError(
-                f"training: the loss is {teacher_loss + student_loss} at step {step} "
-                f"(members {', '.join(m.digest() for m in sandwich.students)}){kept}; "
-                f"try a smaller training.lr={self.options.lr:g} under another name"
-            )
-        if self.options.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.options.grad_clip)
+        teacher_loss, student_loss = self._losses(sandwich, images_BCHW, labels_B, step)
+        clip = self.options.grad_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), clip)
+        self._check(float(norm), "norm of the gradient", step, sandwich.teacher, *sandwich.students)
         self.optimiser.step()
         self._update_average(step)
         self.on_step(
@@ -198,12 +206,25 @@ class Trainer:
         loss = self.task.loss(teacher_BK, labels_B, self.options.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher_loss, student_loss = float(loss.detach()), 0.0
+        self._check(teacher_loss, "loss", step, sandwich.teacher)
         target_BK = teacher_BK.detach()
         for student in sandwich.students:
             loss = self._student_loss(self.supernet(images_BCHW, student), target_BK, labels_B)
             loss.backward()  # type: ignore[no-untyped-call]
+            self._check(float(loss.detach()), "loss", step, student)
             student_loss += float(loss.detach()) / len(sandwich.students)
         return teacher_loss, student_loss
+
+    def _check(self, value: float, what: str, step: int, *subnets: Architecture) -> None:
+        """Stop before the weights are touched; the checkpoint is that of the epoch before."""
+        if math.isfinite(value):
+            return
+        kept = f"; {self.path} holds the {self.epoch} epochs before" if self.epoch else ""
+        raise NonFiniteLossError(
+            f"training: the {what} is {value} at step {step} "
+            f"(subnet {', '.join(subnet.digest() for subnet in subnets)}){kept}; "
+            f"try a smaller training.lr={self.options.lr:g} under another name"
+        )
 
     def _student_loss(self, made_BK: Tensor, target_BK: Tensor, labels_B: Tensor) -> Tensor:
         """In-place distillation, and labels: a young teacher has little to teach."""
