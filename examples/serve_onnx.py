@@ -1,7 +1,4 @@
-"""Serve model.onnx over HTTP: `python examples/serve_onnx.py runs/digits-cpu-s0/exports`.
-
-Then: `curl --data-binary @three.png localhost:8000`. Needs onnxruntime, numpy and pillow only.
-"""
+"""`python serve_onnx.py runs/NAME/exports 8000`, `curl --data-binary @a.png localhost:8000`."""
 
 import io
 import json
@@ -13,31 +10,27 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-folder = Path(sys.argv[1])
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
 names = json.loads((folder / "config.json").read_text())["id2label"]
 how = json.loads((folder / "preprocessor_config.json").read_text())
-side, mode = (
-    how["crop_size"]["height"],
-    {1: "L", 3: "RGB", 4: "RGBA"}[how["formfinder"]["channels"]],
-)
-fit = {"crop": ImageOps.fit, "pad": ImageOps.pad, "stretch": Image.Image.resize}[
-    how["formfinder"]["fit"]
-]
-session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+fits = {"crop": ImageOps.fit, "pad": ImageOps.pad, "stretch": Image.Image.resize}
+fit, side = fits[how["formfinder"]["fit"]], how["crop_size"]["height"]
+mode = {1: "L", 3: "RGB", 4: "RGBA"}[how["formfinder"]["channels"]]
+session = onnxruntime.InferenceSession(folder / "model.onnx")
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         picture = Image.open(io.BytesIO(self.rfile.read(int(self.headers["Content-Length"]))))
         picture = fit(ImageOps.exif_transpose(picture).convert(mode), (side, side), Image.BILINEAR)
-        pixels_HWC = np.asarray(picture, np.float32).reshape(side, side, -1) / 255
-        images = (pixels_HWC - np.float32(how["image_mean"])) / np.float32(how["image_std"])
-        logits = session.run(None, {"images": images.transpose(2, 0, 1)[None]})[0][0]
-        shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        answer = {"class": names[str(shares.argmax())], "probability": float(shares.max())}
+        x_HWC = np.asarray(picture, np.float32).reshape(side, side, -1) / 255
+        x_HWC = (x_HWC - np.float32(how["image_mean"])) / np.float32(how["image_std"])
+        logits_K = session.run(None, {"images": x_HWC.transpose(2, 0, 1)[None]})[0][0]
+        share_K = np.exp(logits_K - logits_K.max()) / np.exp(logits_K - logits_K.max()).sum()
+        answer = {"class": names[str(share_K.argmax())], "probability": float(share_K.max())}
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
 
-HTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 8000), Handler).serve_forever()
+HTTPServer(("127.0.0.1", port), Handler).serve_forever()
