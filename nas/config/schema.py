@@ -196,8 +196,6 @@ class RunConfig:
     supernet: str | None = identity(None, "run folder whose trained supernet is searched")
     init: str | None = identity(None, "weights to start from: timm:, hf:, autoformer: or run:...")
     init_order: str = identity("importance", "their heads and neurons: importance, none (as is)")
-    init: str | None = identity(None, "weights to start from: timm:, hf:, autoformer: or run:...")
-    init_order: str = identity("importance", "their heads and neurons: importance, none (as is)")
     out_dir: str = resumable("runs", "folder of all runs")
     name: str | None = resumable(None, "the run's folder; null: from data, hardware and seed")
     run: str | None = resumable(None, "a finished run, for commands that read one")

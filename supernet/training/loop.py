@@ -199,7 +199,7 @@ class Trainer:
         )
 
     def _losses(
-        self, sandwich: Sandwich, images_BCHW: Tensor, labels_B: Tensor
+        self, sandwich: Sandwich, images_BCHW: Tensor, labels_B: Tensor, step: int = 0
     ) -> tuple[float, float]:
         """Gradients of all members; each is run and freed in turn."""
         teacher_BK = self.supernet(images_BCHW, sandwich.teacher)
