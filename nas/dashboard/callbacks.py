@@ -252,7 +252,8 @@ def _register_csv(app: Dash, runs: Runs) -> None:
         if not clicks:
             return no_update
         view = View.of_data(data)
-        made = figure_named(runs, view, "trade-off" if name == "members" else str(name))
-        if made is None:
+        wanted = "trade-off" if name == "members" else str(name)
+        made = _guarded(lambda: figure_named(runs, view, wanted), None)
+        if not isinstance(made, tuple):
             return no_update
         return file_of(tables.as_csv(*made), f"{name}.csv")

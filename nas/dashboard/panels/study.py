@@ -18,6 +18,7 @@ from nas.figures.axes import axis_of
 from nas.figures.genes import importance_figure, marginal_figure
 from nas.figures.hypervolume import Moves, seeds_figure
 from nas.figures.progress import training_figure
+from nas.figures.style import empty
 from nas.figures.usage import along_figure, usage_figure
 from nas.pareto import Direction
 
@@ -53,6 +54,11 @@ def search_tab(runs: Sequence[Snapshot]) -> list[Any]:
 
 def hypervolume_of(some: Sequence[tuple[int, Snapshot]]) -> Any:
     """The hypervolume of runs with the same objectives, each with the place of its colour."""
+    known = [(place, run) for place, run in some if run.log.objectives]
+    if not known:
+        return empty("no trial yet")
+    objectives = known[0][1].log.objectives
+    some = [(place, run) for place, run in known if run.log.objectives == objectives]
     directions: Sequence[Direction] = some[0][1].log.directions
     moves = [
         Moves(
