@@ -20,7 +20,7 @@ def weights(args: Sequence[str]) -> None:
     if len(args) != 1:
         given = " ".join(args) or "nothing"
         raise UserError(f"weights: {given!r}: allowed is one, e.g. timm:vit_small_patch16_224")
+    from supernet.importing.fitting import space_text
     from supernet.importing.imported import read_weights
-    from supernet.importing.initialise import space_text
 
     sys.stdout.write(space_text(read_weights(args[0].removeprefix("init="))))

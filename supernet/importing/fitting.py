@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.architecture import Architecture
+from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
 from search_spaces.spec import SpaceSpec
 from supernet.importing.imported import Imported
@@ -131,3 +133,32 @@ def _ratio(width: int, hidden: int) -> float:
     """The ratio that gives this hidden width back, rounded down as spaces do."""
     ratio = hidden / width
     return ratio if int(width * ratio) == hidden else (hidden + 0.5) / width
+
+
+def space_text(weights: Imported) -> str:
+    """A space file for these weights.
+
+    Raises:
+        UserError: the file does not tell its network.
+    """
+    data = fitting_space(weights)
+    if data is None:
+        raise UserError(
+            f"{weights.origin}: a checkpoint alone does not tell its space; name its run"
+        )
+    words = "" if weights.architecture is None else f": {in_words(weights.architecture)}"
+    lines = [f"# Fits {weights.origin}{words}"]
+    stages = data.pop("stages")
+    for key, value in data.items():
+        lines.append(f"{key}: {_flow(value)}")
+    lines.append("stages:")
+    for stage in stages:
+        for number, (key, value) in enumerate(stage.items()):
+            lines.append(f"  {'-' if number == 0 else ' '} {key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    text = json.dumps(value)
+    # YAML 1.1 takes 1e-06 for a word; with a point it is a number everywhere.
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text

@@ -13,7 +13,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 from supernet.extract import build_model
 from supernet.importing.adapting import Standard, for_images, resampled
-from supernet.importing.fitting import differences, fitting_space, in_words
+from supernet.importing.fitting import differences, in_words
 from supernet.importing.importance import importance_order, reordered
 from supernet.importing.imported import Imported
 from supernet.importing.placing import named_as_masters, place, share_norms
@@ -182,36 +182,3 @@ def _record(
         "written": len(set(written)),
         "random": sorted(everything - set(written)),
     }
-
-
-def space_text(weights: Imported) -> str:
-    """A space file for these weights.
-
-    Raises:
-        UserError: the file does not tell its network.
-    """
-    import yaml
-
-    data = fitting_space(weights)
-    if data is None:
-        raise UserError(
-            f"{weights.origin}: a checkpoint alone does not tell its space; name its run"
-        )
-    words = "" if weights.architecture is None else f": {in_words(weights.architecture)}"
-    lines = [f"# Fits {weights.origin}{words}"]
-    stages = data.pop("stages")
-    for key, value in data.items():
-        lines.append(f"{key}: {_flow(value)}")
-    lines.append("stages:")
-    for stage in stages:
-        for number, (key, value) in enumerate(stage.items()):
-            lines.append(f"  {'-' if number == 0 else ' '} {key}: {_flow(value)}")
-    text = "\n".join(lines) + "\n"
-    yaml.safe_load(text)
-    return text
-
-
-def _flow(value: Any) -> str:
-    import json
-
-    return json.dumps(value) if not isinstance(value, float) else repr(value)

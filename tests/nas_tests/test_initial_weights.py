@@ -152,4 +152,5 @@ def test_a_space_file_is_yaml_with_the_sizes_of_the_weights(vit, capsys) -> None
     space = yaml.safe_load(text)
     assert (space["position"], space["special_tokens"], space["pooling"]) == (["table"], 1, "class")
     assert max(space["stages"][0]["width"]) == WIDTH
+    assert space["norm_eps"] == 1e-6
     assert RunFolder(vit).init == vit / "init.json"

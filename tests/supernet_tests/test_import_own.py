@@ -11,8 +11,9 @@ import torch
 
 from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
+from supernet.importing.fitting import space_text
 from supernet.importing.imported import read_weights
-from supernet.importing.initialise import Images, initialise, space_text
+from supernet.importing.initialise import Images, initialise
 from supernet.model import Supernet
 from supernet.operators import all_cards
 from supernet.training.checkpoint import Checkpoint, save_checkpoint

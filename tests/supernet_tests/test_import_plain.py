@@ -17,10 +17,10 @@ from search_spaces.architecture import OpSetting
 from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace
 from supernet.extract import build_model
-from supernet.importing.fitting import fitting_space
+from supernet.importing.fitting import fitting_space, space_text
 from supernet.importing.importance import importance_order, reordered
 from supernet.importing.imported import Imported, read_weights
-from supernet.importing.initialise import Images, initialise, space_text
+from supernet.importing.initialise import Images, initialise
 from supernet.importing.sources import WEIGHTS
 from supernet.layers import patch_resize_matrix
 from supernet.model import Supernet
