@@ -21,7 +21,7 @@ from nas.dashboard.panels.trade_off import HEIGHT, trade_off
 from nas.dashboard.reading.files import mapping
 from nas.dashboard.reading.run import Snapshot
 from nas.dashboard.state import State as Runs
-from nas.dashboard.state import metrics_of
+from nas.dashboard.state import home_of, metrics_of
 from nas.dashboard.view import View
 from nas.figures.axes import axis_of
 
@@ -139,13 +139,13 @@ def _register_details(app: Dash, runs: Runs) -> None:
         now = f"{view.point} {view.pin} {front} {one is None}"
         if now == of:
             return (no_update,) * 7
-        member = one is not None and one.member is not None and one.run.verified
+        home = None if one is None else home_of(one, runs.runs())
         nothing = one is None
         return (
             title(one),
             details(runs, one, other),
             nothing,
-            not member,
+            home is None,
             nothing,
             other is None,
             now,

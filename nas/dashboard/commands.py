@@ -29,19 +29,19 @@ def pick_words(folder: RunFolder, digest: str) -> list[str]:
     return ["pick", str(folder.path), *which, f"member={digest}"]
 
 
-def commands_for(chosen: Chosen) -> list[tuple[str, str]]:
-    """(what for, line) for an architecture."""
-    folder, architecture = chosen.run.folder, chosen.architecture
+def commands_for(chosen: Chosen, home: RunFolder | None) -> list[tuple[str, str]]:
+    """(what for, line) for an architecture; ``home`` is the run that can export it."""
+    folder, architecture = home or chosen.run.folder, chosen.architecture
     digest = architecture.digest()
     path = shlex.quote(shown(folder.path))
     made = []
-    if chosen.run.verified and chosen.member is not None:
+    if home is not None:
         words = pick_words(folder, digest)
         words[1] = shown(folder.path)
         made.append(("Export it", f"formfinder {shlex.join(words)}"))
         made.append(("Layer by layer", f"formfinder describe {path} member={digest}"))
     best = shlex.quote(shown(folder.pick(digest)))
-    if "retrain" in COMMANDS:
+    if "retrain" in COMMANDS and home is not None:
         made.append(("Retrain it (exported first)", f"formfinder retrain {best}"))
     elif digest == chosen.run.front.winner:
         line = f"formfinder export {path} finetune.epochs={FINETUNE_EPOCHS}"

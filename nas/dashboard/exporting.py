@@ -12,6 +12,7 @@ from nas.dashboard.commands import pick_words, shown
 from nas.dashboard.jobs import Jobs
 from nas.dashboard.reading.files import inside
 from nas.dashboard.state import State as Runs
+from nas.dashboard.state import home_of
 from nas.dashboard.view import View
 from search_spaces.errors import UserError
 
@@ -30,10 +31,10 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
     )
     def start(clicks: Any, selection: Any) -> tuple[Any, Any]:
         one = runs.find(View.of_data(selection).point)
-        if not clicks or one is None or one.member is None or not one.run.verified:
+        folder = None if one is None else home_of(one, runs.runs())
+        if not clicks or one is None or folder is None:
             return no_update, no_update
         digest = one.architecture.digest()
-        folder = one.run.folder
         try:
             job = jobs.start_cli(digest, pick_words(folder, digest), folder.pick(digest).parent)
         except UserError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from nas.dashboard.view import place_of
 from nas.figures.cloud import TrialColumns, columns_of
 from nas.figures.layer_costs import LatencyModel, fit_latency
 from nas.front import Member
+from nas.run_folder import RunFolder
 from nas.study.trials import FinishedTrial
 from search_spaces.architecture import Architecture
 
@@ -132,6 +133,24 @@ class State:
             return Chosen(run, member.architecture, member, trial)
         architecture = None if trial is None else architecture_of(trial)
         return None if architecture is None else Chosen(run, architecture, None, trial)
+
+
+def home_of(chosen: Chosen, runs: Mapping[str, Snapshot]) -> RunFolder | None:
+    """The run that can export the member: its own, or of a merged front the one it came from, if
+    that is among the runs of the page: a file may name any folder.
+    """
+    member = chosen.member
+    if member is None or not chosen.run.verified:
+        return None
+    origin = member.origin if isinstance(member.origin, Mapping) else {}
+    if not origin:
+        return chosen.run.folder
+    path = Path(str(origin.get("path", "")))
+    for run in runs.values():
+        folder = run.folder
+        if folder.device == origin.get("device") and folder.path.resolve() == path.resolve():
+            return folder
+    return None
 
 
 def _first(trials: Sequence[FinishedTrial]) -> FinishedTrial | None:

@@ -12,7 +12,7 @@ import pytest
 from nas.dashboard.command import PORT, parse
 from nas.dashboard.jobs import Jobs
 from nas.dashboard.server import make_app
-from nas.dashboard.state import State
+from nas.dashboard.state import State, home_of
 from nas.front import Front
 from search_spaces.errors import UserError
 from tests.nas_tests.report_toy import finished_run
@@ -211,3 +211,16 @@ def test_a_job_says_how_it_ended(tmp_path):
     finally:
         jobs.close()
     assert not jobs.folder.exists()
+
+
+def test_members_of_a_merged_front_are_exported_by_the_run_they_came_from(places, tmp_path):
+    merged = tmp_path / "merged"
+    shutil.copytree(places / "good", merged)
+    front = json.loads((merged / "front.json").read_text())
+    front["members"][0]["origin"] = {"run": "good", "path": str(places / "good")}
+    front["members"][1]["origin"] = {"run": "other", "path": "/etc"}
+    (merged / "front.json").write_text(json.dumps(front))
+    state = State([merged, places / "good"])
+    digests = [member["digest"] for member in front["members"][:3]]
+    homes = [home_of(state.find(f"merged|{digest}"), state.runs()) for digest in digests]
+    assert [home and home.path for home in homes] == [places / "good", None, merged]

@@ -12,7 +12,7 @@ from nas.dashboard.genes import difference, nearest
 from nas.dashboard.panels.markup import command, graph, guarded, note, table
 from nas.dashboard.reading.files import mapping
 from nas.dashboard.reading.provisional import checked_architecture
-from nas.dashboard.state import Chosen, State
+from nas.dashboard.state import Chosen, State, home_of
 from nas.figures.axes import axis_of
 from nas.figures.drawing import architecture_figure
 from nas.figures.layer_costs import layer_costs_figure
@@ -51,13 +51,16 @@ def details(state: State, chosen: Chosen | None, pinned: Chosen | None) -> list[
         *_difference(chosen, pinned),
         *_origin(chosen),
         html.H4("Next"),
-        *(html.Div([html.P(why, className="why"), command(line)]) for why, line in _lines(chosen)),
+        *(
+            html.Div([html.P(why, className="why"), command(line)])
+            for why, line in _lines(state, chosen)
+        ),
     ]
 
 
-def _lines(chosen: Chosen) -> list[tuple[str, str]]:
+def _lines(state: State, chosen: Chosen) -> list[tuple[str, str]]:
     try:
-        return commands_for(chosen)
+        return commands_for(chosen, home_of(chosen, state.runs()))
     except Exception:  # an architecture made up by hand may have anything in it
         return []
 
@@ -182,7 +185,7 @@ def _origin(chosen: Chosen) -> list[Any]:
         ("run", str(origin.get("run") or chosen.run.key)),
         ("trial", "" if trial is None else f"{trial.number}, {trial.source}"),
         ("repaired genes", "" if trial is None else ", ".join(map(str, trial.repairs[:20]))),
-        ("seed", str(config.get("seed", ""))),
+        ("seed", str(origin.get("seed", config.get("seed", "")))),
         ("data", str(mapping(config.get("data")).get("name", ""))),
         ("profile", profile_words(mapping(front.profile)) or str(front.profile.get("key", ""))),
         ("machine", str(machine.get("processor", ""))),
