@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.choosing import choose
 from nas.config import RunConfig, load_config, run_folder
+from nas.config.schema import ExportConfig
 from nas.display import Display, timed
 from nas.executors import EXECUTORS
 from nas.export.package import export_member
@@ -92,7 +93,9 @@ def export(config: RunConfig) -> RunFolder:
     folder = RunFolder(run_folder(config))
     if not all(part.front.exists() for part in folder.parts()):
         raise UserError(f"{folder.path}: nothing to export yet; call formfinder run first")
+    wanted, config.export = config.export, ExportConfig()  # of this call alone: it is not kept
     job = Run(config)
+    config.export = wanted
     supernet = job.trained_supernet()
     for one in job.searches:
         front = Front.load(one.folder.front)
