@@ -190,3 +190,10 @@ def test_a_file_that_is_no_program_is_told(tmp_path):
     (tmp_path / "model.pt2").write_bytes(b"\x80\x04")
     with pytest.raises(UserError, match=r"no torch\.export program"):
         pickles(tmp_path / "model.pt2")
+
+
+@pytest.mark.slow
+def test_what_one_call_asks_for_is_not_kept_for_the_next(exported, refusal):
+    line = refusal("export", str(exported), "export.formats=[timm]")
+    assert "export.formats=timm: no plain ViT" in line
+    assert "timm" not in (exported / "config.yaml").read_text()
