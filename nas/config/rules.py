@@ -166,6 +166,7 @@ def _check_names(config: RunConfig) -> None:
     _check_options(config)
     _check_member("executor.name", config.executor.name, "executor")
     _check_member("tracking.name", config.tracking.name, "tracker")
+    _check_tracking(config)
     if config.search.prefilter.proxy is not None:
         _check_member("search.prefilter.proxy", config.search.prefilter.proxy, "proxy")
     if config.retrain.augmentation is not None:
@@ -215,9 +216,12 @@ def _check_options(config: RunConfig) -> None:
     from nas.samplers import read_options
 
     read_options(registry("sampler")[config.sampler.name].options, config.sampler.options)
-    from nas.tracking.tracker import read_options as read_tracking
 
-    read_tracking(registry("tracker")[config.tracking.name].options, config.tracking.options)
+
+def _check_tracking(config: RunConfig) -> None:
+    from nas.tracking.tracker import read_options
+
+    read_options(registry("tracker")[config.tracking.name].options, config.tracking.options)
 
 
 def _check_member(path: str, name: str, kind: str) -> None:
