@@ -34,7 +34,20 @@ class Slice:
 
     def __call__(self, master: Tensor) -> Tensor:
         """The block."""
+        if master.is_contiguous():  # half as dear as indexing, for tensors that take no time
+            begin = master.storage_offset() + self.offset
+            return master.as_strided(self.shape, self.strides, begin)
         return master[self.index]
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Those of a contiguous master."""
+        return tuple(math.prod(self.master_shape[axis + 1 :]) for axis in range(len(self.shape)))
+
+    @cached_property
+    def offset(self) -> int:
+        """Elements in front of the block in a contiguous master."""
+        return sum(a * stride for a, stride in zip(self.start, self.strides, strict=True))
 
     @cached_property
     def index(self) -> slice | tuple[slice, ...]:
