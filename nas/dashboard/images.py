@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def models_of(runs: dict[str, Snapshot]) -> dict[str, Path]:
         for name, path in made.items()
         if inside(path, runs[name.rpartition(": ")[0]].folder.path)
     }
+
+
+def images_of(run: Snapshot, runs: Mapping[str, Snapshot]) -> Path | None:
+    """The validation images of a run: its own, or those of the run whose supernet it searches, if
+    that is on the page too: a file may name any folder.
+    """
+    folders = [run.folder]
+    source = run.config.get("supernet")
+    if isinstance(source, str):
+        path = Path(source).resolve()
+        folders += [one.folder for one in runs.values() if one.folder.path.resolve() == path]
+    for folder in folders:
+        if folder.val_images.is_file() and inside(folder.val_images, folder.path):
+            return folder.val_images
+    return None
 
 
 def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
@@ -110,10 +126,10 @@ def _start(runs: Runs, jobs: Jobs, done: dict[str, str], name: str) -> tuple[Any
     path = models_of(runs.runs()).get(name)
     if path is None:
         return no_update, no_update, no_update
-    run = runs.runs()[name.rpartition(": ")[0]]
-    images = run.folder.val_images
-    if not images.is_file() or not inside(images, run.folder.path):
-        words = "the run has no validation images of its own: they are written before a search"
+    known = runs.runs()
+    images = images_of(known[name.rpartition(": ")[0]], known)
+    if images is None:
+        words = "no validation images: they are written before a search, into the supernet's run"
         return None, html.P(words, className="warn"), []
     # The same model is explained once.
     seen = f"{path} {stamp(path)}"

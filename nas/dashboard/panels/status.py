@@ -55,14 +55,14 @@ def status_of(run: Snapshot) -> Status:
     rate = evaluations_per_minute(run.log.ended, time.time() if live else None)
     rest = None if budget is None else budget - done
     return Status(
-        words=_words(run, live),
+        words="verifying" if live and rest == 0 and not run.verified else _words(run, live),
         live=live,
         done=done,
         failed=run.log.failed,
         running=_running(run, live, rest),
         budget=budget,
         per_minute=rate,
-        left_s=60 * rest / rate if live and rest is not None and rate else None,
+        left_s=60 * rest / rate if live and rest and rate else None,
     )
 
 
