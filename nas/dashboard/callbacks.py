@@ -110,6 +110,14 @@ def _register_front(app: Dash, runs: Runs) -> None:
         return front_of(runs, view), key
 
 
+def warm_up(runs: Runs) -> None:
+    """Draw what the first page shows: what is slow the first time is then behind us."""
+    view = View()
+    front_of(runs, view).to_json()
+    _guarded(lambda: search_tab(shown_runs(runs, view)), [])
+    metric_options(runs, view)
+
+
 def front_of(runs: Runs, view: View) -> go.Figure:
     """The trade-off of a view."""
     shown = shown_runs(runs, view)

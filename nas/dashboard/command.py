@@ -36,16 +36,15 @@ def dashboard(args: Sequence[str]) -> None:
         UserError: a folder does not exist, an option cannot be read, or the address is taken.
     """
     words = parse(args)
-    from nas.dashboard.callbacks import front_of
+    from nas.dashboard.callbacks import warm_up
     from nas.dashboard.jobs import Jobs
     from nas.dashboard.server import LOCAL, make_app
     from nas.dashboard.state import State
-    from nas.dashboard.view import View
 
     state = State(words.places)
     # Read and drawn once now, so that the first page is there at once.
     runs = state.runs()
-    front_of(state, View())
+    warm_up(state)
     jobs = Jobs()
     hosts = LOCAL if words.host in LOCAL else ()
     try:
