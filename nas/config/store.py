@@ -49,6 +49,8 @@ def save_config(config: RunConfig, path: Path) -> None:
     data = to_dict(config)
     if data["search"]["mirror"]:
         data["search"]["mirror"] = masked(data["search"]["mirror"])
+    options = data["tracking"]["options"]
+    options |= {name: masked(v) for name, v in options.items() if isinstance(v, str)}
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nas.masking import MASK, masked
+from search_spaces.errors import UserError
 
-MAX_CHARACTERS = 160
+MAX_CHARACTERS = 240
 _SECRET = re.compile(r"KEY|TOKEN|PASSWORD|PASSWD|SECRET", re.IGNORECASE)
 
 
@@ -44,8 +45,12 @@ class Guard:
 def reason(error: BaseException) -> str:
     """An error in one short line, without what the environment keeps secret."""
     first = " ".join(str(error).split()) or "no reason given"
-    text = without_secrets(f"{type(error).__name__}: {first}")
-    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 3]}..."
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    text = without_secrets(f"{kind}{first}")
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    half = MAX_CHARACTERS // 2 - 2  # what went wrong may stand at either end of long paths
+    return f"{text[:half]} … {text[-half:]}"
 
 
 def without_secrets(text: str) -> str:
