@@ -13,6 +13,7 @@ from typing import Any
 from nas.cli_errors import check_added, explained
 from nas.config import RunConfig, SearchConfig, load_config, validate
 from nas.config.registries import names, registry
+from nas.data.recipes import RECIPES
 from nas.run_folder import RunFolder
 from search_spaces.errors import UserError, bad_value
 
@@ -96,6 +97,8 @@ def register_groups() -> None:
         store.store(
             group="tracking", name=tracker.name, node={"name": tracker.name, "options": options}
         )
+    for name, recipe in RECIPES.items():
+        store.store(group="training/augmentation", name=name, node=asdict(recipe))
     for executor in registry("executor"):
         store.store(group="executor", name=executor.name, node={"name": executor.name})
 
@@ -127,7 +130,7 @@ def _rebased(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     for key in _keys(overrides):
         if key == "experiment":
             raise bad_value("experiment", "...", "none beside run= or supernet=")
-        _copy(key.split("."), config, base)
+        _copy(key.replace("/", ".").split("."), config, base)
     return base
 
 

@@ -144,6 +144,7 @@ def load_dataset(config: DataConfig, frozen: Splits | None = None) -> Dataset:
     if config.mirror and not source.may_mirror:
         raise bad_value("data.mirror", True, f"false: mirrored {config.name} mean something else")
     raw = source.load(config)
+    check_raw(raw, config)
     splits = _divided(raw, config, frozen)
     train = _take(raw, splits.train)
     mean, std = channel_statistics(train.images_NCHW)
@@ -179,6 +180,41 @@ def _divided(raw: RawImages, config: DataConfig, frozen: Splits | None) -> Split
             f"{digest}, was {frozen.data_digest}): allowed are the same ones, or another name=..."
         )
     return frozen
+
+
+def check_raw(raw: RawImages, config: DataConfig) -> None:
+    """Hold what a source gives, plug-ins included, against what it promises.
+
+    Raises:
+        UserError: labels without a class, images of other channels or size, or one class alone.
+    """
+    where = f"data.name={config.name!r}"
+    count, known = len(raw.images_NCHW), len(raw.class_names)
+    if raw.images_NCHW.dtype != np.uint8 or raw.images_NCHW.ndim != 4:
+        raise UserError(
+            f"{where}: images are {raw.images_NCHW.dtype} of shape {raw.images_NCHW.shape}: "
+            "allowed is uint8 of shape (N, C, H, W)"
+        )
+    wanted = (raw.resize.channels, raw.resize.image_size, raw.resize.image_size)
+    if raw.images_NCHW.shape[1:] != wanted:
+        raise UserError(
+            f"{where}: images have the shape {raw.images_NCHW.shape[1:]}: allowed is {wanted}"
+        )
+    if not len(raw.labels_N) == len(raw.given_N) == count:
+        raise UserError(
+            f"{where}: {count} images, {len(raw.labels_N)} labels, {len(raw.given_N)} splits: "
+            "allowed is one of each"
+        )
+    outside = np.flatnonzero((raw.labels_N < 0) | (raw.labels_N >= known))
+    if len(outside):
+        raise UserError(
+            f"{where}: image {outside[0]} has the label {raw.labels_N[outside[0]]}: allowed is "
+            f"0 to {known - 1}, there are {known} classes"
+        )
+    present = np.unique(raw.labels_N)
+    if len(present) < 2:
+        only = raw.class_names[present[0]] if len(present) else "none"
+        raise UserError(f"{where}: all images are of one class, {only!r}: allowed are two or more")
 
 
 def data_digest(raw: RawImages) -> str:
