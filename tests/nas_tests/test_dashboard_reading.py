@@ -16,6 +16,8 @@ from nas.dashboard.reading import files, journal
 from nas.dashboard.reading.discovery import find_runs, keys_of
 from nas.dashboard.reading.files import FileCache, json_lines, json_object
 from nas.dashboard.reading.journal import TrialLog
+from nas.dashboard.reading.liveness import being_written
+from nas.dashboard.reading.records import parsed
 from nas.dashboard.reading.run import RunReader
 from nas.dashboard.state import State
 from nas.dashboard.view import View
@@ -102,10 +104,10 @@ def test_only_distributions_are_skipped(searched):
     line = searched.study.read_bytes().splitlines()[4]
     whole = json.loads(line)
     del whole["distributions"]
-    assert journal.parsed(line, keep=False) == whole
+    assert parsed(line, keep=False) == whole
     tricky = {**json.loads(line), "note": ',"distributions":{ ,"params":{'}
     compact = json.dumps(tricky, separators=(",", ":")).encode()
-    assert journal.parsed(compact, keep=False)["note"] == tricky["note"]
+    assert parsed(compact, keep=False)["note"] == tricky["note"]
 
 
 @pytest.mark.parametrize("kind", ["link out", "link loop", "too large", "deep", "folder"])
@@ -212,13 +214,13 @@ def test_nothing_is_written(searched, tmp_path):
 def test_a_journal_that_a_search_holds_is_being_written(searched, tmp_path):
     path = tmp_path / "study.journal"
     shutil.copy(searched.study, path)
-    assert not journal.being_written(path)
+    assert not being_written(path)
     with Journal(path):
-        assert journal.being_written(path)
+        assert being_written(path)
         log = TrialLog(path, tmp_path)
         log.update()  # reading takes no lock
         assert len(log.trials) == 40
-    assert not journal.being_written(path)
+    assert not being_written(path)
 
 
 def _beginning(searched: RunFolder, folder: Path, trials: list[bytes]) -> State:

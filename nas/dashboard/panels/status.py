@@ -11,7 +11,7 @@ from typing import Any
 from dash import html
 
 from nas.dashboard.reading.files import mapping
-from nas.dashboard.reading.journal import age_s, being_written
+from nas.dashboard.reading.liveness import age_s, being_written
 from nas.dashboard.reading.run import Snapshot
 from nas.figures.palette import SERIES
 from nas.figures.text import finite
