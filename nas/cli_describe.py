@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from search_spaces.errors import UserError, bad_value, nearest, unknown_name
+from search_spaces.presets import PRESETS, preset
 
 WORDS = ("member", "hardware", "batch")
 
@@ -15,8 +18,8 @@ def describe(args: Sequence[str]) -> None:
     """Print an architecture, a run, or a member of its front.
 
     Args:
-        args: what followed ``describe``: one file or one run folder, ``member=DIGEST``,
-            ``hardware=NAME`` and ``batch=N`` there.
+        args: what followed ``describe``: one file, run folder or published architecture,
+            ``member=DIGEST``, ``hardware=NAME`` and ``batch=N`` there.
 
     Raises:
         UserError: nothing or too much was named, or it does not exist.
@@ -30,11 +33,13 @@ def describe(args: Sequence[str]) -> None:
         given = " ".join(args) or "nothing"
         raise UserError(f"describe: {given!r}: allowed is one ARCH.json, best.json or run folder")
     path = Path(args[0]).expanduser()
-    if not path.exists():
+    published = args[0] in PRESETS and not path.exists()
+    if not path.exists() and not published:
         parent = path.parent
         beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-        close = nearest(path.name, beside)
-        hint = f"; did you mean {str(parent / close)!r}?" if close else ""
+        close = nearest(path.name, [*beside, *PRESETS])
+        shown = close if close in PRESETS else str(parent / (close or ""))
+        hint = f"; did you mean {shown!r}?" if close else ""
         raise UserError(f"describe: {args[0]!r}: no such file or run folder{hint}")
     if "batch" in words and "hardware" not in words:
         raise UserError("describe: batch=N says how a device is used: name it with hardware=NAME")
@@ -42,4 +47,11 @@ def describe(args: Sequence[str]) -> None:
     if batch and not (batch.isdecimal() and int(batch) > 0):
         raise bad_value("batch", batch, "a positive integer")
     more = {"batch": int(batch)} if batch else {}
-    importlib.import_module("nas.pipeline").describe(path, **words, **more)
+    describe = importlib.import_module("nas.pipeline").describe
+    if not published:
+        describe(path, **words, **more)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / f"{args[0]}.json"
+        written.write_text(json.dumps(preset(args[0]).to_dict()), encoding="utf-8")
+        describe(written, **words, **more)

@@ -160,16 +160,16 @@ def _check_search(config: RunConfig) -> None:
     """What would stop a search, before anything is trained for it."""
     EXECUTORS[config.executor.name].check(executor_options(config))
     _check_devices(config)
+    if config.search.mirror is not None:
+        check_mirror(config.search.mirror)
 
 
 def _check_devices(config: RunConfig) -> None:
     """Refuse devices that are not here, unless a cluster or a file may know them."""
     elsewhere = config.executor.name == "ray" and config.executor.address is not None
-    if not elsewhere and getattr(config, "hardware_file", None) is None:
+    if not elsewhere and config.hardware_file is None:
         for name, hardware in config.hardware.items():
             check_present(name, hardware)
-    if config.search.mirror is not None:
-        check_mirror(config.search.mirror)
 
 
 # -- steps ------------------------------------------------------------------------------------

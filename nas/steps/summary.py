@@ -67,7 +67,7 @@ def summarise_profiles(folder: RunFolder, parts: Sequence[RunFolder], display: D
                 winner.digest,
                 f"{winner.value('accuracy'):.3f}",
                 f"{winner.value('latency_ms'):.3f}",
-                f"{winner.value('peak_memory_mb'):.3f}",
+                _mb(winner.value("peak_memory_mb")),
                 str(len(front.standing())),
             )
         )
@@ -89,7 +89,7 @@ def _front_table(front: Front, chosen: str, display: Display) -> None:
                 f"{accuracy.value:.3f}{'≈' if member.tied else ' '}",
                 f"{latency.value:.3f}",
                 latency.kind if predicted is None else f"{predicted:.3f}",
-                f"{member.value('peak_memory_mb'):.3f}",
+                _mb(member.value("peak_memory_mb")),
                 f"{member.value('macs') / 1e6:.2f}",
             )
         )
@@ -110,10 +110,15 @@ def _model(best: Mapping[str, Any], target: Path, display: Display) -> None:
     )
     display.line(
         f"{latency['value']:.3f} ms {latency['kind']} ({best['profile']['runtime']}), "
-        f"{metrics['peak_memory_mb']['value']:.3f} MB peak, "
+        f"{_mb(metrics['peak_memory_mb']['value'])} MB peak, "
         f"{metrics['params']['value'] / 1e3:.1f} k parameters, "
         f"{metrics['macs']['value'] / 1e6:.2f} MMACs"
     )
+
+
+def _mb(value: float) -> str:
+    """Three decimals, and two digits of what would vanish in them: microcontrollers have KiB."""
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def _seconds(run: Run, display: Display) -> None:

@@ -335,3 +335,10 @@ def test_describe_refuses_in_one_line(deit_file, capsys, words, parts) -> None:
     assert len(shown.err.strip().splitlines()) == 1
     for part in parts:
         assert part in shown.err
+
+
+def test_published_architectures_are_described_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "deit_tiny"]) == 0
+    assert "5,717,416" in capsys.readouterr().out
+    assert main(["describe", "deit_smal", "hardware=a100"]) == 2
+    assert "did you mean 'deit_small'?" in capsys.readouterr().err
