@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import netrc
 import os
 import sys
@@ -77,6 +78,7 @@ class WandbTracker:
             if mode != "online":
                 raise
             self._notes.append(f"wandb cannot go online ({type(error).__name__})")
+            self._end_service()  # it holds the id of the run that could not begin
             made = self._init(run, options, "offline")
         made.define_metric(run.step)
         made.define_metric("*", step_metric=run.step)
@@ -116,10 +118,12 @@ class WandbTracker:
 
     def table(self, name: str, rows: Rows) -> None:
         data = [list(row) for row in rows.rows]
-        self._run.log({name: self._wandb.Table(columns=list(rows.columns), data=data)})
+        with _variables(self._place):  # W&B stages tables as it does artifacts
+            self._run.log({name: self._wandb.Table(columns=list(rows.columns), data=data)})
 
     def figure(self, name: str, figure: Figure) -> None:
-        self._run.log({f"figures/{name}": self._wandb.Plotly(figure)})
+        with _variables(self._place):
+            self._run.log({f"figures/{name}": self._wandb.Plotly(figure)})
 
     def artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
         with _variables(self._place):
@@ -196,8 +200,12 @@ def _variables(place: Path) -> Iterator[None]:
         wanted["WANDB_CONFIG_DIR"] = str(place / "wandb-data")
     set_here = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(set_here)
+    shown, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
     finally:
+        logging.raiseExceptions = shown
+        for handler in logging.getLogger("wandb").handlers:  # a full disk fails its log as well
+            handler.setLevel(logging.CRITICAL + 1)
         for name in set_here:
             os.environ.pop(name, None)
