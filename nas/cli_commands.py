@@ -138,7 +138,7 @@ COMMANDS: dict[str, Command] = {
             "where it was stopped; other keys make another folder.",
             examples=(
                 "formfinder retrain runs/digits-cpu-s0",
-                "formfinder retrain runs/digits-cpu-s0 retrain.weights=scratch retrain.epochs=100",
+                "formfinder retrain runs/digits-cpu-s0 retrain.weights=scratch",
                 "formfinder retrain runs/digits-cpu-s0 retrain.teacher=supernet",
                 "formfinder retrain runs/digits-cpu-s0/picks/3fa1c0de3fa1c0de/best.json",
             ),

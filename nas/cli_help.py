@@ -13,7 +13,7 @@ _WIDTH = 80
 _GROUPS = """groups (a name brings its settings; `formfinder list` shows the names):
    data=NAME  space=NAME  sampler=NAME  executor=NAME  hardware=NAME
    hardware=[NAME,NAME]    several profiles in one run
-   training/augmentation=NAME   none, light1 ... strong2, deit; affine is the default
+   training/augmentation=NAME   affine, none, light1 ... strong2, deit
    experiment=NAME         a whole set of keys, see conf/experiment/"""
 
 

@@ -19,9 +19,7 @@ class RetrainConfig:
     epochs: int = resumable(30, "passes over the training images")
     batch_size: int | None = resumable(None, "images per step; null: training.batch_size")
     accumulate: int = resumable(1, "parts a batch goes through in, one after the other")
-    lr: float | None = resumable(
-        None, "peak learning rate; null: training.lr, a tenth of it for inherited weights"
-    )
+    lr: float | None = resumable(None, "peak; null: training.lr, a tenth of it where inherited")
     layer_decay: float = resumable(1.0, "learning rate of a layer over that of the one behind it")
     weight_decay: float | None = resumable(None, "AdamW's decay; null: training.weight_decay")
     warmup_share: float = resumable(0.1, "share of the steps with a rising learning rate")
