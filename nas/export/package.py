@@ -127,13 +127,17 @@ def _val_metrics(run: Run, model: torch.nn.Module) -> dict[str, Metric]:
 
 def _test_metrics(run: Run, model: torch.nn.Module, weights: str) -> dict[str, Metric]:
     """On the test images: looked up if this model was tested before."""
+    key = EvaluationKey(
+        weights=weights,
+        architecture="exported",
+        metric="correct",
+        split=f"test:{run.dataset.digest}",
+    )
     store, count = EvaluationStore(run.folder.evaluations), run.dataset.test_count
-    known = store.get(_test_key(run, weights, "correct"))
+    known = store.get(key)
     if known is not None:
         # Runs of earlier versions stored the hits alone; the images are not looked at again.
-        found = {name: store.get(_test_key(run, weights, name)) for name in MORE}
-        values = {name: one.value for name, one in found.items() if one is not None}
-        metrics = _metrics(run, "test", round(known.value), count, values)
+        metrics = _metrics(run, "test", round(known.value), count, known.provenance)
         date = {"date": known.provenance.get("date")}
         return {
             name: replace(metric, source={**metric.source, **date})
@@ -145,23 +149,12 @@ def _test_metrics(run: Run, model: torch.nn.Module, weights: str) -> dict[str, M
     values = run.task.metrics(found_NK, test.labels_N)
     metrics = _metrics(run, "test", right, count, values)
     date = {"date": metrics["test_accuracy"].source["date"]}
-    for name in MORE:
-        store.put(_test_key(run, weights, name), values[name], date)
-    store.put(_test_key(run, weights, "correct"), float(right), date)
+    store.put(key, float(right), {**date, **{name: values[name] for name in MORE}})
     return metrics
 
 
-def _test_key(run: Run, weights: str, metric: str) -> EvaluationKey:
-    return EvaluationKey(
-        weights=weights,
-        architecture="exported",
-        metric=metric,
-        split=f"test:{run.dataset.digest}",
-    )
-
-
 def _metrics(
-    run: Run, split: str, right: int, count: int, values: Mapping[str, float]
+    run: Run, split: str, right: int, count: int, values: Mapping[str, Any]
 ) -> dict[str, Metric]:
     """Accuracy with its interval, and the metrics that see rare classes."""
     accuracy = accuracy_metric([True] * right + [False] * (count - right), split, run)
