@@ -52,21 +52,19 @@ def profile_subnets(run: Run, count: int) -> list[Architecture]:
     """
     space = run.offered
     rng = np.random.default_rng([run.config.seed, 3])
-    found: dict[str, Architecture] = {}
-    for patch in space.spec.patch_size:
-        for largest in (True, False):
-            end = space.decode(space.extreme(largest=largest, patch_size=patch))
-            found.setdefault(end.digest(), end)
-    ends = len(found)
-    for _ in range(2 * CANDIDATES):
-        if len(found) >= CANDIDATES:
-            break
-        drawn = space.sample(rng)
-        found.setdefault(drawn.digest(), drawn)
-    candidates = list(found.values())
-    features_NF = run.costs(run.genes(candidates)).features_BF
-    order = measuring_order(features_NF, range(ends), count)
-    return [candidates[index] for index in order]
+    ends = [
+        space.extreme(largest=largest, patch_size=patch)
+        for patch in space.spec.patch_size
+        for largest in (True, False)
+    ]
+    drawn_NG, _ = space.repair(space.sample_genes(rng, CANDIDATES))
+    # Canonical rows differ where architectures do; the order of the draw stays.
+    rows_NG = np.concatenate([np.stack(ends), drawn_NG])
+    first = np.sort(np.unique(rows_NG, axis=0, return_index=True)[1])
+    rows_NG = rows_NG[first]
+    features_NF = run.costs(rows_NG).features_BF
+    order = measuring_order(features_NF, range(int((first < len(ends)).sum())), count)
+    return [space.decode(rows_NG[index]) for index in order]
 
 
 def measure_subnets(

@@ -238,7 +238,7 @@ def test_the_configuration_is_printed_on_request(calls, capsys):
         ("run sampler.options.populaton=5", ["'sampler.options.population'"]),
         ("run hardware.cpx.threads=1", ["'hardware.cpu.threads'"]),
         ("run space.stagse=1", ["'space.stages'"]),
-        ("run sampel=nsga2", ["'sampel'", "did you mean 'sampler'"]),
+        ("run samplr=nsga2", ["'samplr'", "did you mean 'sampler'"]),
         ("run +foo=1", ["'foo' is no key"]),
         ("run +search.foo=1", ["'search.foo' is no key"]),
         ("run ~seed", ["cannot be removed"]),
