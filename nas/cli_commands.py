@@ -189,18 +189,6 @@ COMMANDS: dict[str, Command] = {
             examples=("formfinder list", "formfinder list attention"),
         ),
         Command(
-            name="weights",
-            summary="a space file that others' weights fit",
-            usage="SOURCE:WHERE",
-            target="nas.cli_weights:weights",
-            details="Reads weights as init=SOURCE:WHERE does and prints the space that a run needs\n"
-            "to start from them. formfinder list weights names the sources.",
-            examples=(
-                "formfinder weights timm:vit_small_patch16_224 > spaces/space/small.yaml",
-                "formfinder run --config-dir spaces space=small init=timm:vit_small_patch16_224",
-            ),
-        ),
-        Command(
             name="predict",
             summary="what an exported model says of pictures",
             usage="best.json IMAGE... [top=1] [--json]",
@@ -217,8 +205,8 @@ COMMANDS: dict[str, Command] = {
             summary="a space file that others' weights fit",
             usage="SOURCE:WHERE",
             target="nas.cli_weights:weights",
-            details="Reads weights as init=SOURCE:WHERE does and prints the space that a run needs\n"
-            "to start from them. formfinder list weights names the sources.",
+            details="Reads weights as init=SOURCE:WHERE does and prints the space that a run\n"
+            "needs to start from them. formfinder list weights names the sources.",
             examples=(
                 "formfinder weights timm:vit_small_patch16_224 > spaces/space/small.yaml",
                 "formfinder run --config-dir spaces space=small init=timm:vit_small_patch16_224",
@@ -227,12 +215,14 @@ COMMANDS: dict[str, Command] = {
         Command(
             name="describe",
             summary="an architecture or a run, layer by layer",
-            usage="ARCH.json | best.json | RUN [member=DIGEST]",
+            usage="FILE.json | RUN | deit_tiny [hardware=NAME]",
             target="nas.cli_describe:describe",
-            details="Shows tokens, parameters and multiply-adds of each layer.",
+            details="Shows tokens, parameters and multiply-adds of each layer. member=DIGEST is\n"
+            "one of a run's front; hardware=NAME batch=N tells where time goes there.",
             examples=(
                 "formfinder describe runs/digits-cpu-s0",
                 "formfinder describe runs/digits-cpu-s0 member=3fa1",
+                "formfinder describe deit_small hardware=rtx4090 batch=64",
             ),
         ),
     )

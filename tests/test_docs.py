@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(text.relative_to(ROOT)) for text in TEXTS]
 ADDING = ROOT / "docs" / "adding.md"
+TRACKING = ROOT / "docs" / "tracking.md"
+RUNTIMES = ROOT / "docs" / "runtimes.md"
 
 # What stands for something of the reader's own.
 PLACEHOLDERS = {"COMMAND", "KIND", "PATH"}
@@ -133,10 +135,10 @@ def command_lines(text: Path) -> Iterator[list[str]]:
                 yield words
 
 
-def plugin_files() -> dict[str, str]:
-    """The plug-ins of ``docs/adding.md`` by file name."""
+def plugin_files(text: Path = ADDING) -> dict[str, str]:
+    """The plug-ins of a text by file name."""
     found = {}
-    for block in blocks(ADDING, "python"):
+    for block in blocks(text, "python"):
         name = re.match(r"# plugins/(\w+\.py)\n", block)
         assert name, f"a block without its file name: {block[:60]!r}"
         found[name[1]] = block
@@ -151,8 +153,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spaces.mkdir(parents=True)
     (spaces / "mine.yaml").write_text(blocks(ADDING, "yaml")[0], encoding="utf-8")
     shutil.copy(ROOT / "conf" / "space" / "digits.yaml", spaces / "large.yaml")
+    devices = made / "devices" / "hardware"
+    devices.mkdir(parents=True)
+    (devices / "pi.yaml").write_text(blocks(RUNTIMES, "yaml")[0], encoding="utf-8")
     (made / "plugins").mkdir()
-    for name, code in plugin_files().items():
+    for name, code in {**plugin_files(), **plugin_files(TRACKING)}.items():
         (made / "plugins" / name).write_text(code, encoding="utf-8")
     return made
 

@@ -185,10 +185,10 @@ class RunConfig:
     export: ExportConfig = section(ExportConfig, "formats of the exported model")
     report: ReportConfig = section(ReportConfig, "what the report adds")
     hardware_file: str | None = identity(
-        None, "measurements of a profile, perhaps of another machine, instead of hardware"
+        None, "a measured profile, perhaps of another machine; replaces hardware"
     )
     transfer_from: str | None = identity(
-        None, "hardware file of a like device: then a few measurements here are enough"
+        None, "hardware file of a like device, adapted by a few measurements"
     )
     samples: int = resumable(10, "subnets measured to adapt transfer_from")
     seed: int = identity(0, "seed of training and search")
