@@ -6,7 +6,8 @@ For each space and runtime: at most ``--subnets`` networks are measured and lear
 ``--held-out`` others, drawn at random too, are measured twice. The table tells how well the
 predictor and the second measurement tell the first one (MAPE, Kendall tau), and how many held-out
 networks lie in the 90 % intervals; the curve tells how the error falls with the number of
-measurements. Measurements are kept in FOLDER, and a second start goes on with them.
+measurements. Measurements are kept in FOLDER, and a second start goes on with them. ``--fronts``
+names finished runs, whose verified members are predicted and measured too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from spaces import packaged
 
+from nas.front import Front
 from nas.hardware.profile import HardwareConfig, HardwareProfile
 from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
@@ -124,7 +126,9 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--subnets", type=int, default=100)
     parser.add_argument("--held-out", type=int, default=40)
+    parser.add_argument("--fronts", nargs="*", type=Path, default=[], help="finished runs")
     options = parser.parse_args()
+    inside: dict[str, list[int]] = {runtime: [0, 0] for runtime in options.runtimes}
     print(f"{'space':10} {'runtime':12} {'family':8}  MAPE  (repeat)    tau  (repeat)  in 90 %")
     for name in options.spaces:
         space = packaged(name, SPACES[name])
@@ -140,8 +144,19 @@ def main() -> None:
                 f"({got.repeat.kendall_tau:6.3f})  {got.inside} of {got.found.n}",
                 flush=True,
             )
+            inside[runtime][0] += got.inside
+            inside[runtime][1] += got.found.n
             points = [f"{n}: {each.mape:.1%} {each.kendall_tau:.3f}" for n, each in got.curve]
             print(f"{'':10} measured: MAPE tau  " + "   ".join(points), flush=True)
+    for runtime, (count, total) in inside.items():
+        print(f"{runtime}: {count} of {total} in the 90 % intervals ({count / total:.1%})")
+    for folder in options.fronts:
+        front = Front.load(folder / "front.json")
+        error = Agreement.from_dict(front.front_error)
+        print(
+            f"front of {folder.name}, {front.profile['runtime']}: MAPE {error.mape:.1%}, "
+            f"tau {error.kendall_tau:.3f}, {error.n} members"
+        )
 
 
 if __name__ == "__main__":
