@@ -5,6 +5,7 @@ Shapes: B images, C channels, H by W pixels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -130,9 +131,12 @@ def to_picture(picture: Picture) -> Image.Image:
         return picture
     if isinstance(picture, str | Path):
         try:
-            with Image.open(picture) as opened:
-                opened.load()
-                return opened
+            # Large pictures are read; what is too large for Pillow is an error of its own.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(picture) as opened:
+                    opened.load()
+                    return opened
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"{picture}: unreadable image: {error}") from error
     array = picture.detach().cpu().numpy() if isinstance(picture, torch.Tensor) else picture

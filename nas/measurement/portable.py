@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from search_spaces.errors import UserError, bad_value
 
 KIND = "formfinder hardware profile"
 SCHEMA_VERSION = 1
+MIN_MEASUREMENTS = 10
+"""A predictor needs so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,12 @@ class HardwareFile:
                 report=data["report"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({error})") from error
+            raise UserError(f"{path}: damaged: {_in_words(error)}") from error
+        for number, row in enumerate(rows):
+            if not all(math.isfinite(v) and v > 0 for v in (row.latency_ms, row.floor_ms)):
+                raise UserError(f"{path}: rows[{number}]: latencies are positive numbers of ms")
+        if len(rows) < MIN_MEASUREMENTS:
+            raise bad_value(f"{path}: measured networks", len(rows), f"at least {MIN_MEASUREMENTS}")
         every: list[Measurement | Failure] = [*rows, *failures]
         foreign = {row.profile for row in every} - {profile.key()}
         if foreign:
@@ -157,6 +165,10 @@ def first_difference(theirs: Any, ours: Any, place: str = "space") -> str | None
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _in_words(error: Exception) -> str:
+    return f"the field {error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _split(rows: Any) -> tuple[tuple[Measurement, ...], tuple[Failure, ...]]:

@@ -69,6 +69,8 @@ def _start(config: RunConfig) -> Start:
     stored.device = config.device
     run = _search_of(Run(stored, write=False), config, folder)
     path = run.folder.best if config.retrain.model is None else Path(config.retrain.model)
+    if config.retrain.model is not None and not path.is_file():
+        raise UserError(f"retrain.model={config.retrain.model!r}: no such file")
     if not path.exists():
         raise UserError(f"{path}: nothing to retrain yet; call formfinder run {folder.path} first")
     best = read_best(path)

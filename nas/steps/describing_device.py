@@ -53,14 +53,16 @@ def describe_on_device(
         front = Front.load(path)
         found = front.find(member or front.winner)
         architecture, classes = found.architecture, len(front.data["classes"])
-        measured = _measured(front.profile, found.metrics["latency_ms"].to_dict(), hardware)
+        profile, latency = front.profile, found.metrics["latency_ms"].to_dict()
+        measured, setting = _measured(profile, latency, hardware, batch, setting)
     elif member is not None:
         raise UserError(f"{path}: member={member!r}: only a run or a front.json has members")
     elif "architecture" in data:
         check_best(data, path)
         architecture = Architecture.from_dict(data["architecture"])
         classes = len(data["task"]["classes"])
-        measured = _measured(data["profile"], data["metrics"]["latency_ms"], hardware)
+        profile, latency = data["profile"], data["metrics"]["latency_ms"]
+        measured, setting = _measured(profile, latency, hardware, batch, setting)
     else:
         architecture, classes = read_architecture(data, path), DEFAULT_CLASSES
     describe_on(hardware, setting, architecture, classes, display, space, measured)
@@ -75,11 +77,20 @@ def _space_of(path: Path) -> SearchSpace | None:
 
 
 def _measured(
-    profile: Mapping[str, Any], latency: Mapping[str, Any], hardware: str
-) -> Mapping[str, Any] | None:
-    """A latency, if it was measured on this device."""
-    same = profile.get("device") == hardware and latency["kind"] == "measured"
-    return latency if same else None
+    profile: Mapping[str, Any],
+    latency: Mapping[str, Any],
+    hardware: str,
+    batch: int | None,
+    setting: Setting,
+) -> tuple[Mapping[str, Any] | None, Setting]:
+    """A latency that was measured on this device at this batch, and the setting of that batch."""
+    if profile.get("device") != hardware or latency["kind"] != "measured":
+        return None, setting
+    if batch is None:
+        setting = setting_on(hardware, int(profile["batch"]))
+    elif batch != profile["batch"]:
+        return None, setting
+    return {**latency, "runtime": profile["runtime"]}, setting
 
 
 def describe_on(
@@ -108,7 +119,8 @@ def describe_on(
     _summary(found, work, setting, display)
     if measured is not None:
         display.line(
-            f"measured: {measured['value']:.3f} ms, estimated {found.latency_ms:.3f} ms "
+            f"measured in {measured['runtime']}: {measured['value']:.3f} ms, "
+            f"estimated {found.latency_ms:.3f} ms "
             f"({found.latency_ms / measured['value'] - 1:+.0%})"
         )
     for line in padded_sizes(work, setting):
@@ -173,7 +185,7 @@ def _short(value: float) -> str:
 def _summary(found: Estimate, work: Workload, setting: Setting, display: Display) -> None:
     display.line(
         f"{_short(found.throughput)} images/s, {_short(found.energy_mj)} mJ an image, "
-        f"{found.memory_mb:.3f} MB: all estimated"
+        f"{_short(found.memory_mb)} MB: all estimated"
     )
     if setting.spec.kind != "mcu":
         return

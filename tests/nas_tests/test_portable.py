@@ -93,6 +93,15 @@ def test_files_that_do_not_fit_are_refused(finished, shared, tmp_path, capsys):
     rows[3]["profile"] = "gpu"
     other = elsewhere(shared, tmp_path / "mixed.json", rows=rows)
     assert "holds rows of gpu" in refused(f"hardware_file={other}")
+    other = elsewhere(shared, tmp_path / "empty.json", rows=[])
+    assert "measured networks=0: allowed is at least 10" in refused(f"hardware_file={other}")
+    rows = read_json(shared)["rows"]
+    rows[2]["latency_ms"] = -1.0
+    other = elsewhere(shared, tmp_path / "negative.json", rows=rows)
+    assert "rows[2]: latencies are positive" in refused(f"hardware_file={other}")
+    del rows[4]["kind"]
+    other = elsewhere(shared, tmp_path / "field.json", rows=rows)
+    assert "the field 'kind' is missing" in refused(f"hardware_file={other}")
     assert "samples=3" in refused(f"transfer_from={shared}", "samples=3")
     both = (f"transfer_from={shared}", f"hardware_file={shared}")
     assert "null beside hardware_file" in refused(*both)

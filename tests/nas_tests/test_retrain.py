@@ -304,7 +304,7 @@ def test_a_file_names_its_run_and_scratch_forgets_the_weights(folder):
         ("retrain.augmentation=strong", "did you mean 'strong"),
         ("retrain.weights=old", "inherited | scratch"),
         ("retrain.precision=fp16", "allowed on a CPU is fp32 or bf16"),
-        ("retrain.model=there.json", "nothing to retrain yet"),
+        ("retrain.model=there.json", "no such file"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(finished, refusal, word, said):

@@ -121,8 +121,10 @@ class Specialiser:
         tree.returns = _annotation("Tensor" if first else _text(tree.returns))
         for parameter in params:
             if parameter.arg == "self":  # a method of the state
-                tree.body = [Renamed("self", ast.Name("state")).visit(s) for s in tree.body]
-                parameter.arg, parameter.annotation = "state", ast.Name("Tokens")
+                tree.body = [
+                    Renamed("self", ast.Name("state", ast.Load())).visit(s) for s in tree.body
+                ]
+                parameter.arg, parameter.annotation = "state", ast.Name("Tokens", ast.Load())
             parameter.annotation = _annotation(_text(parameter.annotation))
         text = " ".join((doc or own_doc.split("\n\n")[0]).split())
         if text:
