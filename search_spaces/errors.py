@@ -35,6 +35,16 @@ def unknown_name(field: str, name: str, allowed: Iterable[str]) -> UserError:
     return UserError(f"{field}={name!r} is unknown{hint} (known: {listed})")
 
 
+def no_folder(said: str, path: Path) -> UserError:
+    """The error for a folder that is not there: a file in its place, or the nearest name beside."""
+    if path.exists():
+        return UserError(f"{said}: is a file, not a folder")
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, beside)
+    hint = f"; did you mean {str(path.parent / close)!r}?" if close else ""
+    return UserError(f"{said}: no such folder{hint}")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say which file could not be written: no space, no permission.

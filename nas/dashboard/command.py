@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import UserError, bad_value, nearest, unknown_name
+from search_spaces.errors import UserError, bad_value, no_folder, unknown_name
 
 HOST, PORT = "127.0.0.1", 8050
 RUNS = "runs"
@@ -93,11 +93,7 @@ def _place(word: str) -> Path:
     path = Path(word).expanduser()
     if path.is_dir():
         return path
-    parent = path.parent
-    beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-    close = nearest(path.name, beside)
-    hint = f"; did you mean {str(parent / close)!r}?" if close else ""
-    raise UserError(f"dashboard: {word!r}: no such folder{hint}")
+    raise no_folder(f"dashboard: {word!r}", path)
 
 
 def _default() -> Path:

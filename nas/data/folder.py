@@ -17,7 +17,7 @@ from nas.config import DataConfig
 from nas.data import SOURCES
 from nas.data.source import ANY, TEST, TRAIN, VAL, RawImages
 from nas.data.transform import Resize, channels_of, to_picture
-from search_spaces.errors import UserError, bad_value, nearest
+from search_spaces.errors import UserError, bad_value, no_folder
 
 _SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -87,11 +87,7 @@ def _root(path: str | None) -> Path:
     root = Path(path).expanduser()
     if root.is_dir():
         return root
-    parent = root.parent
-    beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-    close = nearest(root.name, beside)
-    hint = f"; did you mean {str(parent / close)!r}?" if close else ""
-    raise UserError(f"data.path={path!r}: no such folder{hint}")
+    raise no_folder(f"data.path={path!r}", root)
 
 
 def _listing(root: Path) -> tuple[tuple[str, ...], list[_File]]:

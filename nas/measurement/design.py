@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nas.measurement.scaling import LogScale
 from nas.runtimes.base import FloatArray
 
 _LENGTH = 3.0
@@ -29,7 +30,7 @@ def measuring_order(features_NF: FloatArray, first: Sequence[int], count: int) -
     Returns:
         Indices of at most ``count`` candidates, none twice.
     """
-    covariance = _covariance(standardised(features_NF))
+    covariance = _covariance(features_NF)
     chosen = list(dict.fromkeys(first))[:count]
     variance = _Variance(covariance)
     for index in chosen:
@@ -46,21 +47,12 @@ def measuring_order(features_NF: FloatArray, first: Sequence[int], count: int) -
     return chosen
 
 
-def standardised(features_NF: FloatArray) -> FloatArray:
-    """Logarithmic, mean 0 and deviation 1; constant columns are left out."""
-    logs_NF = np.log1p(features_NF)
-    deviation_F = logs_NF.std(axis=0)
-    varies_F = np.ptp(logs_NF, axis=0) > 0  # a deviation is rounded, and so may not be 0
-    centred_NF: FloatArray = (logs_NF - logs_NF.mean(axis=0))[:, varies_F] / deviation_F[varies_F]
-    return centred_NF
-
-
-def _covariance(points_NF: FloatArray) -> FloatArray:
+def _covariance(features_NF: FloatArray) -> FloatArray:
     """Matérn 5/2 between all candidates."""
     from sklearn.gaussian_process.kernels import Matern
 
-    length = _LENGTH * np.sqrt(max(1, points_NF.shape[1]))
-    found: FloatArray = Matern(length, nu=2.5)(points_NF)
+    scale = LogScale(features_NF)
+    found: FloatArray = Matern(scale.length(_LENGTH), nu=2.5)(scale(features_NF))
     return found
 
 

@@ -13,14 +13,12 @@ import numpy as np
 from nas.hardware.machine import Machine
 from nas.hardware.profile import HardwareConfig, HardwareProfile
 from nas.measurement.file import MeasurementFile
-from nas.measurement.records import Failure, Measurement
+from nas.measurement.records import MIN_MEASUREMENTS, Failure, Measurement
 from nas.run_folder import read_json, write_json
 from search_spaces.errors import UserError, bad_value
 
 KIND = "formfinder hardware profile"
 SCHEMA_VERSION = 1
-MIN_MEASUREMENTS = 10
-"""A predictor needs so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

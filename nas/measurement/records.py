@@ -13,6 +13,8 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 
 SCHEMA_VERSION = 1
+MIN_MEASUREMENTS = 10
+"""A predictor needs so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

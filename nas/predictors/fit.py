@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nas.measurement.records import Measurement
+from nas.measurement.records import MIN_MEASUREMENTS, Measurement
 from nas.measurement.repeatability import training_target
 from nas.predictors.crossval import choose, held_out
 from nas.predictors.family import FAMILIES, Family
@@ -17,8 +17,6 @@ from nas.predictors.transfer import NAME as TRANSFER
 from nas.predictors.transfer import Transfer
 from nas.runtimes.base import FloatArray
 from search_spaces.errors import UserError, bad_value
-
-MIN_MEASUREMENTS = 10
 
 
 def fit_predictor(

@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.proposing.batch_sampler import BatchSampler
 from nas.proposing.history import History
 from nas.proposing.ranking import best_first
 from nas.proxies import PROXIES
@@ -27,11 +28,11 @@ def asked_for(batch_size: int, keep: float) -> int:
     return math.ceil(round(batch_size / keep, 9))
 
 
-class Prefiltered(BaseSampler):
+class Prefiltered(BatchSampler):
     """Asks another sampler for more than a batch, and proposes the best with a proxy in place of
     what is paid.
 
-    Trials that were enqueued are left alone. The order of what is kept stays.
+    The order of what is kept stays.
 
     Args:
         inner: proposes.
@@ -41,41 +42,17 @@ class Prefiltered(BaseSampler):
     """
 
     def __init__(self, inner: BaseSampler, history: History, proxy: str, kept: int) -> None:
+        super().__init__(history, inner)
         self._inner = inner
-        self._history = history
         self._proxy = proxy
         self._kept = kept
-        self._batch: list[dict[str, Any]] = []
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Every gene; none for a trial that was enqueued."""
-        if "fixed_params" in trial.system_attrs:
-            return {}
-        return dict(self._history.question.distributions)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The next proposal of the batch."""
-        if not search_space:
-            return {}
-        if not self._batch:
-            count = self._history.question.batch_size
-            asked = [self._asked(study, trial, search_space) for _ in range(count)]
-            self._batch = self._best(asked)
-        return self._batch.pop(0)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """What is no gene of the space."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+    def propose(self, study: Study, trial: FrozenTrial) -> list[dict[str, Any]]:
+        """See ``BatchSampler``."""
+        question = self._history.question
+        genes = question.distributions
+        asked = [self._asked(study, trial, genes) for _ in range(question.batch_size)]
+        return self._best(asked)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """See Optuna."""

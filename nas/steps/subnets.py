@@ -13,8 +13,8 @@ from nas.display import Display, duration
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.design import measuring_order
 from nas.measurement.file import MeasurementFile
-from nas.measurement.records import Measurement
-from nas.predictors.fit import MIN_MEASUREMENTS, held_out_error
+from nas.measurement.records import MIN_MEASUREMENTS, Measurement
+from nas.predictors.fit import held_out_error
 from nas.run import Run
 from nas.runtimes.base import RUNTIMES
 from nas.steps.on_device import measure_for

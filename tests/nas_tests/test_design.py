@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from nas.measurement.design import measuring_order, standardised
+from nas.measurement.design import measuring_order
+from nas.measurement.scaling import LogScale
 from nas.steps.subnets import Enough
 
 
@@ -30,7 +31,7 @@ def test_a_longer_order_continues_a_shorter_one() -> None:
 
 def test_every_second_one_is_where_a_gaussian_process_is_least_sure() -> None:
     features = candidates()
-    points = standardised(features)
+    points = LogScale(features)(features)
     assert points.shape == (80, 4)
     order = measuring_order(features, [3], 31)
     kernel = Matern(3.0 * np.sqrt(4), nu=2.5)
