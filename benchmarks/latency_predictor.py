@@ -7,7 +7,9 @@ For each space and runtime: at most ``--subnets`` networks are measured and lear
 predictor and the second measurement tell the first one (MAPE, Kendall tau), and how many held-out
 networks lie in the 90 % intervals; the curve tells how the error falls with the number of
 measurements. Measurements are kept in FOLDER, and a second start goes on with them. ``--fronts``
-names finished runs, whose verified members are predicted and measured too.
+names finished runs, whose verified members are predicted and measured too. With two runtimes, the
+first's predictor is adapted to the second by ``ADAPTED`` measurements, beside learning from those
+alone.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from spaces import packaged
 
 from nas.front import Front
 from nas.hardware.profile import HardwareConfig, HardwareProfile
+from nas.measurement.file import MeasurementFile
 from nas.measurement.protocol import measure_models
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import Agreement, agreement
@@ -37,6 +40,7 @@ SPACES = {"colour32": 32, "deit_tiny": 224, "pyramid": 64}
 RUNTIMES = ("torch_eager", "onnxruntime")
 CURVE = (20, 30, 40, 60, 80, 100)
 CLASSES = 10
+ADAPTED = 10
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,24 @@ def judge(case: Case, subnets: int, held_out: int) -> Result:
     )
 
 
+def adapted(source: Case, target: Case) -> tuple[Agreement, Agreement]:
+    """How well ``ADAPTED`` measurements do with the source's predictor, and without."""
+    path = "{}.learned.jsonl".format
+    there, here = (
+        MeasurementFile(c.folder / path(c.profile.key()), c.profile.key()).measurements()
+        for c in (source, target)
+    )
+    key = target.profile.key()
+    unseen = MeasurementFile(target.folder / f"{key}.held_out.jsonl", key).measurements()
+    few, names = here[:ADAPTED], target.costs.feature_names
+    found = []
+    for base in (source.fit(there), None):
+        predictor = fit_predictor(few, target.features(few), names, base=base)
+        true_ms_B = np.array([predictor.comparable_ms(row) for row in unseen])
+        found.append(agreement(predictor.mean_ms(target.features(unseen)), true_ms_B))
+    return found[0], found[1]
+
+
 def main() -> None:
     """Print the table and the curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -133,10 +155,12 @@ def main() -> None:
     for name in options.spaces:
         space = packaged(name, SPACES[name])
         costs = SpaceCosts(space, CLASSES)
+        cases: list[Case] = []
         for runtime in options.runtimes:
             config = HardwareConfig(runtime=runtime, precision=options.precision)
             profile = HardwareProfile.of("cpu", config, space.spec.image_size, 3)
             case = Case(space, costs, profile, options.folder / name)
+            cases.append(case)
             got = judge(case, options.subnets, options.held_out)
             print(
                 f"{name:10} {runtime:12} {got.family:8} {got.found.mape:5.1%} "
@@ -148,6 +172,14 @@ def main() -> None:
             inside[runtime][1] += got.found.n
             points = [f"{n}: {each.mape:.1%} {each.kendall_tau:.3f}" for n, each in got.curve]
             print(f"{'':10} measured: MAPE tau  " + "   ".join(points), flush=True)
+        if len(cases) == 2:
+            base, alone = adapted(*cases)
+            print(
+                f"{'':10} {cases[0].profile.runtime} adapted to {cases[1].profile.runtime} by "
+                f"{ADAPTED}: {base.mape:.1%} {base.kendall_tau:.3f}, without: {alone.mape:.1%} "
+                f"{alone.kendall_tau:.3f}",
+                flush=True,
+            )
     for runtime, (count, total) in inside.items():
         print(f"{runtime}: {count} of {total} in the 90 % intervals ({count / total:.1%})")
     for folder in options.fronts:
