@@ -4,7 +4,8 @@
 
 Both sides run in turn, A B then B A, on the same images. A ratio is the process time of the right
 side over that of the left: 1.0 means equally fast, below it the left side is the slower one.
-Gradients are dropped before every pass; there is no optimiser step.
+Gradients are dropped before every pass; there is no optimiser step. A member is bound to the
+supernet's weights once, as training and evaluation do; what binding costs is printed beside.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nas.device import keep_large_blocks
 from search_spaces.architecture import Architecture, Block, OpSetting, Stage
 from supernet.extract import build_model
 from supernet.model import Supernet, extract
+from supernet.network import resolve
 
 CLASSES = 10
 CASES = (("digits", 64, 200), ("digits", 256, 60), ("autoformer_t", 2, 16), ("autoformer_t", 8, 6))
@@ -84,15 +86,26 @@ def against_twins(name: str, batch: int, pairs: int, nets: int) -> None:
         member = space.decode(row)
         twin = extract(supernet, member)
 
-        def inside(images_BCHW: Tensor, member: Architecture = member) -> Tensor:
-            logits_BK: Tensor = supernet(images_BCHW, member)
-            return logits_BK
-
-        left, right = Side(inside, tuple(supernet.parameters())), Side(twin, (*twin.parameters(),))
+        inside, theirs = supernet.member(member), tuple(twin.parameters())
+        left, right = Side(inside, tuple(supernet.parameters())), Side(twin, theirs)
         for backward, ratios in found.items():
             ratios.append(compare(left, right, images_BCHW, backward, pairs))
     for backward, ratios in found.items():
         show(f"subnet / twin, {name}, batch {batch}", backward, ratios)
+
+
+def binding(name: str, count: int = 200) -> None:
+    """What it costs to bind a member that was never seen, which is done once per candidate."""
+    space = SPACES[name]()
+    supernet = Supernet(space, CLASSES).eval()
+    members = [space.decode(row) for row in space.sample_genes(np.random.default_rng(1), count)]
+    times = []
+    for member in members:
+        resolve(member, CLASSES)  # checked and laid out already when it was proposed
+        started = time.process_time()
+        supernet.member(member)
+        times.append(1e3 * (time.process_time() - started))
+    print(f"{f'binding a new member, {name}':58}{np.median(times):.2f} ms", flush=True)
 
 
 def against_timm(batch: int, pairs: int) -> None:
@@ -134,6 +147,8 @@ def main() -> None:
     print(f"{'left / right':38}{'':20}{'minima':>8}{'medians':>9}{'pairs':>8}   range of pairs")
     for name, batch, pairs in CASES:
         against_twins(name, batch, max(round(pairs * options.scale), 3), options.nets)
+    for name in dict.fromkeys(name for name, _, _ in CASES):
+        binding(name)
     for batch, pairs in ((2, 40), (8, 10)):
         against_timm(batch, max(round(pairs * options.scale), 3))
 

@@ -150,9 +150,8 @@ class SupernetEvaluator:
 
     def evaluate(self, architecture: Architecture) -> dict[str, float]:
         """``{"accuracy": share of right answers}``."""
-        hits_N = hits(
-            lambda images: self.supernet(images, architecture), self.images_NCHW, self.labels_N
-        )
+        member = self.supernet.member(architecture)
+        hits_N = hits(member, self.images_NCHW, self.labels_N)
         return {"accuracy": float(hits_N.double().mean())}
 
     def evaluate_part(self, architecture: Architecture, part: Part) -> dict[str, float]:
@@ -161,15 +160,10 @@ class SupernetEvaluator:
             return self.evaluate(architecture)
         first_F, rest_R = split_images(len(self.labels_N), self.first_look)
         chosen = first_F if part == "first" else rest_R
-        right = 0
+        right, member = 0, self.supernet.member(architecture)
         for start in range(0, len(chosen), CHUNK):
             rows = chosen[start : start + CHUNK]
-            found = hits(
-                lambda images: self.supernet(images, architecture),
-                self.images_NCHW[rows],
-                self.labels_N[rows],
-            )
-            right += int(found.sum())
+            right += int(hits(member, self.images_NCHW[rows], self.labels_N[rows]).sum())
         return {"accuracy": right / len(chosen)}
 
 

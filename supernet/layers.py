@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from operator import mul
 
 import torch
 from torch import Tensor, nn
@@ -34,22 +35,14 @@ class Slice:
 
     def __call__(self, master: Tensor) -> Tensor:
         """The block."""
-        if master.is_contiguous():  # half as dear as indexing, for tensors that take no time
-            begin = master.storage_offset() + self.offset
-            return master.as_strided(self.shape, self.strides, begin)
-        return master[self.index]
+        if master.requires_grad:
+            return master[self.index]
+        # Half as dear as indexing, for tensors that take no time; its gradient would be dearer.
+        strides = master.stride()
+        begin = master.storage_offset() + sum(map(mul, self.start, strides))
+        return master.as_strided(self.shape, strides, begin)
 
-    @cached_property
-    def strides(self) -> tuple[int, ...]:
-        """Those of a contiguous master."""
-        return tuple(math.prod(self.master_shape[axis + 1 :]) for axis in range(len(self.shape)))
-
-    @cached_property
-    def offset(self) -> int:
-        """Elements in front of the block in a contiguous master."""
-        return sum(a * stride for a, stride in zip(self.start, self.strides, strict=True))
-
-    @cached_property
+    @property
     def index(self) -> slice | tuple[slice, ...]:
         """What picks the block; trailing axes that are taken whole need no slice."""
         axes = list(zip(self.start, self.shape, self.master_shape, strict=True))
@@ -57,13 +50,6 @@ class Slice:
             axes.pop()
         slices = tuple(slice(begin, begin + size) for begin, size, _ in axes)
         return slices if len(slices) > 1 else slices[0]
-
-    @cached_property
-    def margins(self) -> list[int]:
-        """What surrounds the block, as ``F.pad`` wants it: from the last axis to the first."""
-        axes = zip(self.start, self.shape, self.master_shape, strict=True)
-        around = [(a, whole - a - size) for a, size, whole in axes]
-        return [margin for axis in reversed(around) for margin in axis]
 
 
 class ParameterGroup(nn.Module):
@@ -148,7 +134,8 @@ def _patch_cut(shape: tuple[int, ...], master_shape: tuple[int, ...]) -> Cut | N
 
     def cut(master_DCpp: Tensor) -> Tensor:
         resize = _resize_operator(stored, patch, master_DCpp.dtype, master_DCpp.device)
-        return (master_DCpp[:width].flatten(2) @ resize).view(shape)
+        kernels_KP = master_DCpp[:width].reshape(-1, stored * stored)
+        return kernels_KP.mm(resize).view(shape)
 
     return cut
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import torch
@@ -15,10 +15,11 @@ from search_spaces.errors import bad_value
 from search_spaces.space import SearchSpace
 from search_spaces.workload import Sizes
 from supernet.attention import ATTENTIONS
-from supernet.cutting import Plan, Source
+from supernet.cutting import BoundWeights, GradientMemory, Source, Sources, cut_out
 from supernet.extract import VisionTransformer
 from supernet.forward import EMPTY, Features, WeightSource, forward_features, forward_logits
 from supernet.layers import ParameterGroup, make_cut, master_shapes
+from supernet.member import Member
 from supernet.network import (
     Part,
     ResolvedNetwork,
@@ -30,7 +31,7 @@ from supernet.network import (
 )
 
 Share = Literal["all", "family", "none"]
-PLANS_KEPT = 256
+MEMBERS_KEPT = 256
 
 
 class Supernet(nn.Module):
@@ -54,7 +55,8 @@ class Supernet(nn.Module):
         for place, uses in master_uses(self).items():
             shapes, inits = master_shapes(uses)
             self.masters[group_key(place)] = ParameterGroup(shapes, inits)
-        self._plans: OrderedDict[Architecture, Plan] = OrderedDict()
+        self._members: OrderedDict[Architecture, Member] = OrderedDict()
+        self._gradients = GradientMemory()
 
     def forward(self, images_BCHW: Tensor, architecture: Architecture) -> Tensor:
         """Logits ``(B, classes)`` of one member of the space.
@@ -64,7 +66,23 @@ class Supernet(nn.Module):
             architecture: which member; it must be in the space.
         """
         network = resolve(architecture, self.num_classes)
-        return forward_logits(images_BCHW, network, self._bind(network))
+        return forward_logits(images_BCHW, network, self._cut(network))
+
+    def member(self, architecture: Architecture) -> Member:
+        """One member, bound to the weights: quicker where it runs more than once, or learns.
+
+        Args:
+            architecture: which member; it must be in the space.
+        """
+        member = self._members.get(architecture)
+        if member is None or not member.is_current():
+            network = resolve(architecture, self.num_classes)
+            sources = self.sources(architecture)
+            bound = BoundWeights(self.masters, sources, self._gradients)
+            member = self._members[architecture] = Member(network, bound)
+            if len(self._members) > MEMBERS_KEPT:
+                self._members.popitem(last=False)
+        return member
 
     def forward_features(
         self,
@@ -77,37 +95,29 @@ class Supernet(nn.Module):
         """The tokens behind the last block of a member, and behind the blocks of ``taps``."""
         network = resolve(architecture, self.num_classes)
         return forward_features(
-            images_BCHW, network, self._bind(network), taps=taps, tracked=tracked
+            images_BCHW, network, self._cut(network), taps=taps, tracked=tracked
         )
 
     def tensors(self, architecture: Architecture) -> Iterator[tuple[str, Tensor]]:
         """Every parameter of a member, named as in its extracted model, cut from the masters."""
         network = resolve(architecture, self.num_classes)
-        weights = self._bind(network)
+        weights = self._cut(network)
         for part in network.parts():
             for name, tensor in weights(part).items():
                 yield f"{part.path}.{name}", tensor
 
-    def sources(self, architecture: Architecture) -> Mapping[str, tuple[Source, ...]]:
+    def sources(self, architecture: Architecture) -> Sources:
         """Where every parameter of a member comes from, by part."""
-        return self._plan(architecture).sources
-
-    def _plan(self, architecture: Architecture) -> Plan:
-        plan = self._plans.get(architecture)
-        if plan is None:
-            network = resolve(architecture, self.num_classes)
-            sources = {part.path: tuple(self._sources(part)) for part in network.parts()}
-            plan = self._plans[architecture] = Plan(self.masters, sources)
-            if len(self._plans) > PLANS_KEPT:
-                self._plans.popitem(last=False)
-        return plan
+        network = resolve(architecture, self.num_classes)
+        return {part.path: tuple(self._sources(part)) for part in network.parts()}
 
     def _sources(self, part: Part) -> Iterator[Source]:
         for spec in map(self._ruled, part.specs):
             group = group_key(self.place(part.master, part.op, spec))
-            master = spec.master or spec.name
-            shape = tuple(self.masters[group].get_parameter(master).shape)
-            yield Source(spec.name, group, master, make_cut(spec, part.sizes, shape))
+            name = spec.master or spec.name
+            master = self.masters[group]._parameters[name]
+            assert master is not None
+            yield Source(spec.name, group, name, make_cut(spec, part.sizes, tuple(master.shape)))
 
     def _ruled(self, spec: ParameterSpec) -> ParameterSpec:
         """A parameter with the slicing rule that the space sets for it."""
@@ -124,16 +134,17 @@ class Supernet(nn.Module):
             return "all"
         return ATTENTIONS[op].card.family if self.share == "family" else op
 
-    def _bind(self, network: ResolvedNetwork) -> WeightSource:
-        weights = self._plan(network.architecture).weights()
+    def _cut(self, network: ResolvedNetwork) -> WeightSource:
+        weights = cut_out(self.masters, self.sources(network.architecture))
         return lambda part: weights[part.path] if part.specs else EMPTY
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self._plans.clear()  # weights move or change their kind: kept views would hold the old ones
+        self._members.clear()  # weights move or change their kind
+        self._gradients = GradientMemory()
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def __deepcopy__(self, memo: dict[int, object]) -> Supernet:
-        # Plans hold closures and are only a memory of work done; a copy makes its own.
+        # Members show the weights of this one; a copy makes its own.
         copy = Supernet(self.space, self.num_classes, self.share)
         memo[id(self)] = copy
         parameters = next(iter(self.parameters()))

@@ -37,14 +37,7 @@ def load_teacher(run: Run, config: RetrainConfig, device: torch.device) -> Teach
 
 
 def _largest(run: Run, device: torch.device) -> Teacher:
-    supernet, largest = run.trained_supernet().to(device), run.space.largest()
-
-    def answer(images_BCHW: Tensor) -> Tensor:
-        with torch.no_grad():
-            logits_BK: Tensor = supernet(images_BCHW, largest)
-        return logits_BK
-
-    return answer
+    return torch.no_grad()(run.trained_supernet().to(device).member(run.space.largest()))
 
 
 class _Adapted:

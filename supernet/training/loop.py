@@ -202,14 +202,15 @@ class Trainer:
         self, sandwich: Sandwich, images_BCHW: Tensor, labels_B: Tensor, step: int = 0
     ) -> tuple[float, float]:
         """Gradients of all members; each is run and freed in turn."""
-        teacher_BK = self.supernet(images_BCHW, sandwich.teacher)
+        teacher_BK = self.supernet.member(sandwich.teacher)(images_BCHW)
         loss = self.task.loss(teacher_BK, labels_B, self.options.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher_loss, student_loss = float(loss.detach()), 0.0
         self._check(teacher_loss, "loss", step, sandwich.teacher)
         target_BK = teacher_BK.detach()
         for student in sandwich.students:
-            loss = self._student_loss(self.supernet(images_BCHW, student), target_BK, labels_B)
+            made_BK = self.supernet.member(student)(images_BCHW)
+            loss = self._student_loss(made_BK, target_BK, labels_B)
             loss.backward()  # type: ignore[no-untyped-call]
             self._check(float(loss.detach()), "loss", step, student)
             student_loss += float(loss.detach()) / len(sandwich.students)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,17 +69,34 @@ def to_double_and_back(supernet: Supernet) -> None:
 @pytest.mark.parametrize(
     "change", [add_in_place, swap_data, replace_parameters, to_double_and_back]
 )
-def test_kept_views_follow_their_masters(change: Callable[[Supernet], None]) -> None:
+def test_members_follow_their_masters(change: Callable[[Supernet], None]) -> None:
     supernet = small_supernet()
     for member in members(supernet):
         with torch.inference_mode():
-            before = supernet(IMAGES, member)
+            before = supernet.member(member)(IMAGES)
         change(supernet)
         with torch.no_grad():
-            after = supernet(IMAGES, member)
+            after, plain = supernet.member(member)(IMAGES), supernet(IMAGES, member)
 
         assert not torch.equal(before, after)
+        torch.testing.assert_close(after, plain)
         torch.testing.assert_close(after, extract(supernet, member)(IMAGES), rtol=1e-4, atol=1e-4)
+
+
+def test_a_bound_member_sees_what_changes_in_place() -> None:
+    supernet = small_supernet()
+    optimiser = torch.optim.AdamW(supernet.parameters(), lr=0.1, fused=True)
+    for architecture in members(supernet):
+        member = supernet.member(architecture)
+        with torch.inference_mode():
+            before = member(IMAGES)
+        member(IMAGES).square().sum().backward()
+        optimiser.step()
+        with torch.inference_mode():
+            after = member(IMAGES)
+
+            assert not torch.equal(before, after)
+            torch.testing.assert_close(after, supernet(IMAGES, architecture))
 
 
 def test_a_functional_call_sees_the_tensors_it_was_given() -> None:
@@ -100,10 +118,71 @@ def test_learning_after_inference_has_gradients() -> None:
     supernet = small_supernet()
     member = members(supernet)[0]
     with torch.inference_mode():
-        supernet(IMAGES, member)
+        supernet.member(member)(IMAGES)
 
-    supernet(IMAGES, member).sum().backward()
+    supernet.member(member)(IMAGES).sum().backward()
 
+    assert supernet.masters["head"].get_parameter("weight").grad is not None
+
+
+def gradients(supernet: Supernet) -> dict[str, Tensor | None]:
+    found = supernet.named_parameters()
+    return {name: None if p.grad is None else p.grad.clone() for name, p in found}
+
+
+def test_members_learn_what_the_plain_way_learns() -> None:
+    supernet, pairs = small_supernet(), []
+    both = members(supernet)
+    for run in (lambda a: supernet(IMAGES, a), lambda a: supernet.member(a)(IMAGES)):
+        for first, second in pairwise(both):
+            supernet.zero_grad(set_to_none=True)
+            for architecture in (first, second, first):
+                run(architecture).square().sum().backward()
+            pairs.append(gradients(supernet))
+    half = len(pairs) // 2
+
+    assert any(grad is None for found in pairs for grad in found.values())
+    for plain, bound in zip(pairs[:half], pairs[half:], strict=True):
+        # What no member used has no gradient, so that no optimiser moves it.
+        assert {n for n, g in plain.items() if g is None} == {
+            n for n, g in bound.items() if g is None
+        }
+        torch.testing.assert_close(
+            [g for g in bound.values() if g is not None],
+            [g for g in plain.values() if g is not None],
+            rtol=1e-3,
+            atol=1e-4,
+        )
+
+
+def test_gradients_may_be_dropped_between_the_ways_there_and_back() -> None:
+    supernet = small_supernet()
+    member = supernet.member(members(supernet)[0])
+    member(IMAGES).square().sum().backward()
+    wanted = gradients(supernet)
+
+    loss = member(IMAGES).square().sum()
+    supernet.zero_grad(set_to_none=True)
+    loss.backward()
+
+    torch.testing.assert_close(gradients(supernet), wanted)
+    supernet.zero_grad(set_to_none=False)
+    member(IMAGES).square().sum().backward()
+    torch.testing.assert_close(gradients(supernet), wanted)
+
+
+def test_frozen_masters_have_no_gradient() -> None:
+    supernet = small_supernet()
+    architecture = members(supernet)[0]
+    supernet.member(architecture)(IMAGES).sum().backward()
+    supernet.zero_grad(set_to_none=True)
+    for parameter in supernet.masters["embedding/conv"].parameters():
+        parameter.requires_grad_(False)
+
+    supernet.member(architecture)(IMAGES).square().sum().backward()
+
+    frozen = supernet.masters["embedding/conv"].parameters()
+    assert all(parameter.grad is None for parameter in frozen)
     assert supernet.masters["head"].get_parameter("weight").grad is not None
 
 
@@ -112,7 +191,7 @@ def test_gradients_equal_those_of_the_extracted_model() -> None:
     for member in members(supernet):
         twin = extract(supernet, member)
         supernet.zero_grad()
-        supernet(IMAGES, member).square().sum().backward()
+        supernet.member(member)(IMAGES).square().sum().backward()
         twin(IMAGES).square().sum().backward()
 
         for path, sources in supernet.sources(member).items():
@@ -138,3 +217,11 @@ def test_second_derivatives_reach_the_masters() -> None:
     (second,) = torch.autograd.grad(slope(), weight)
 
     assert second.abs().sum() > 0
+
+
+def test_a_bound_member_refuses_second_derivatives() -> None:
+    supernet = small_supernet()
+    loss = supernet.member(members(supernet)[0])(IMAGES).square().sum()
+
+    with pytest.raises(RuntimeError, match=r"Supernet\.forward"):
+        loss.backward(create_graph=True)
