@@ -1,4 +1,4 @@
-"""From the view and the runs to the page."""
+"""What is beside and below the trade-off: the chosen architecture, the tabs, files to save."""
 
 from __future__ import annotations
 
@@ -13,32 +13,17 @@ from nas.dashboard.layout import TAB_LABELS
 from nas.dashboard.panels import drawn as drawn_figures
 from nas.dashboard.panels import tables
 from nas.dashboard.panels.architecture import details, title
-from nas.dashboard.panels.markup import guarded, note
+from nas.dashboard.panels.markup import note
 from nas.dashboard.panels.predictors import predictors_tab
-from nas.dashboard.panels.status import strip
 from nas.dashboard.panels.study import genes_tab, layers_tab, search_tab
-from nas.dashboard.panels.trade_off import HEIGHT, trade_off
 from nas.dashboard.reading.files import mapping
-from nas.dashboard.reading.run import Snapshot
 from nas.dashboard.state import State as Runs
-from nas.dashboard.state import home_of, metrics_of
+from nas.dashboard.state import home_of, metrics_of, shown_runs
 from nas.dashboard.view import View
-from nas.figures.axes import axis_of
-
-SHOWN_AT_FIRST = 8
-
-
-def shown_runs(runs: Runs, view: View) -> list[Snapshot]:
-    """The runs of a view; the first ones where it names none."""
-    known = runs.runs()
-    keys = [key for key in view.runs if key in known] or list(known)[:SHOWN_AT_FIRST]
-    return [known[key] for key in keys]
 
 
 def register(app: Dash, runs: Runs) -> None:
     """Add the callbacks that draw."""
-    _register_tick(app, runs)
-    _register_front(app, runs)
     _register_details(app, runs)
     _register_tabs(app, runs)
     _register_csv(app, runs)
@@ -47,82 +32,6 @@ def register(app: Dash, runs: Runs) -> None:
 def file_of(text: str, name: str) -> dict[str, Any]:
     """What ``dcc.Download`` saves."""
     return {"content": text, "filename": name, "type": "text/plain", "base64": False}
-
-
-def metric_options(runs: Runs, view: View) -> list[dict[str, str]]:
-    """Every metric of any run, and those of the view."""
-    known = list(runs.runs().values())
-    objectives = [objective for run in known for objective in run.front.objectives]
-    names = dict.fromkeys([*metrics_of(known), view.x, view.y, view.metric])
-    return [{"label": axis_of(name, objectives).label, "value": name} for name in names]
-
-
-def _register_tick(app: Dash, runs: Runs) -> None:
-    @app.callback(
-        Output("version", "data"),
-        Output("status", "children"),
-        Output("runs", "options"),
-        Output("x", "options"),
-        Output("y", "options"),
-        Output("metric", "options"),
-        Input("tick", "n_intervals"),
-        Input("view", "data"),
-        State("version", "data"),
-        State("runs", "options"),
-        State("x", "options"),
-    )
-    def tick(_: Any, data: Any, version: Any, keys: Any, metrics: Any) -> tuple[Any, ...]:
-        known = runs.runs()
-        view = View.of_data(data)
-        shown = shown_runs(runs, view)
-        now = runs.version()
-        options = [{"label": key, "value": key} for key in known]
-        choices = metric_options(runs, view)
-        changed = choices if choices != metrics else no_update
-        return (
-            now if now != version else no_update,
-            strip(known, [run.key for run in shown]),
-            options if options != keys else no_update,
-            changed,
-            changed,
-            changed,
-        )
-
-
-def _register_front(app: Dash, runs: Runs) -> None:
-    @app.callback(
-        Output("front", "figure"),
-        Output("drawn-key", "data"),
-        Input("view", "data"),
-        Input("selection", "data"),
-        Input("version", "data"),
-        State("drawn-key", "data"),
-        prevent_initial_call=True,
-    )
-    def front(data: Any, selection: Any, _: Any, drawn: Any) -> tuple[Any, Any]:
-        if data is None:
-            return no_update, no_update
-        view = View.of_data({**mapping(data), **mapping(selection)})
-        # Neither the tab below nor a zoom, which plotly keeps itself, draws it again.
-        key = f"{runs.version(view.runs)} {replace(view, tab='', zoom='', gene='', metric='')}"
-        if key == drawn:
-            return no_update, no_update
-        return front_of(runs, view), key
-
-
-def warm_up(runs: Runs) -> None:
-    """Draw what the first page shows: what is slow the first time is then behind us."""
-    view = View()
-    front_of(runs, view).to_json()
-    _guarded(lambda: search_tab(shown_runs(runs, view)), [])
-    metric_options(runs, view)
-
-
-def front_of(runs: Runs, view: View) -> go.Figure:
-    """The trade-off of a view."""
-    shown = shown_runs(runs, view)
-    chosen, pinned = runs.find(view.point), runs.find(view.pin)
-    return guarded(lambda: trade_off(runs, view, shown, chosen, pinned, view.span), HEIGHT)
 
 
 def _register_details(app: Dash, runs: Runs) -> None:
@@ -184,7 +93,7 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
         Output("content-key", "data"),
         Output("table-controls", "hidden"),
         Input("view", "data"),
-        Input("version", "data"),
+        Input("drawn-key", "data"),  # the trade-off comes first
         Input("drawn", "value"),
         State("selection", "data"),
         State("gene", "options"),

@@ -36,7 +36,7 @@ def dashboard(args: Sequence[str]) -> None:
         UserError: a folder does not exist, an option cannot be read, or the address is taken.
     """
     words = parse(args)
-    from nas.dashboard.callbacks import warm_up
+    from nas.dashboard.fronts import warm_up
     from nas.dashboard.jobs import Jobs
     from nas.dashboard.server import LOCAL, make_app
     from nas.dashboard.state import State

@@ -50,6 +50,7 @@ def page(runs: Sequence[str] = (), metrics: Sequence[Any] = (), version: str = "
             dcc.Store(id="selection"),
             dcc.Store(id="version", data=version),
             dcc.Store(id="drawn-key"),
+            dcc.Store(id="trials-due"),
             dcc.Store(id="content-key"),
             dcc.Store(id="export-job"),
             dcc.Store(id="image-job"),

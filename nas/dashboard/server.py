@@ -10,12 +10,24 @@ from urllib.parse import urlsplit
 from dash import Dash
 from flask import Flask, abort, request
 
-from nas.dashboard import callbacks, exporting, images, layout, sync
+from nas.dashboard import callbacks, exporting, fronts, images, layout, sync
 from nas.dashboard.jobs import Jobs
 from nas.dashboard.state import State
 from nas.dashboard.view import View
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
+PLOTLY = "/_dash-component-suites/plotly/package_data/plotly.min.js"
+# Dash asks for plotly, by far the largest file, once everything else runs: ask while it loads.
+_INDEX = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+{{%metas%}}<title>{{%title%}}</title>{{%favicon%}}
+<link rel="preload" as="script" href="{PLOTLY}">
+{{%css%}}
+</head>
+<body>{{%app_entry%}}<footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer></body>
+</html>
+"""
 MAX_REQUEST = 64_000_000
 """Bytes: a figure comes back with every callback that has it as its state."""
 # Dash starts by inline scripts, and plotly's WebGL compiles functions: both are allowed, every
@@ -42,14 +54,16 @@ def make_app(state: State, jobs: Jobs, hosts: Collection[str] = LOCAL) -> Dash:
         title="Formfinder",
         update_title="",
         suppress_callback_exceptions=True,
+        index_string=_INDEX,
     )
 
     def page() -> Any:
-        metrics = callbacks.metric_options(state, View())
+        metrics = fronts.metric_options(state, View())
         return layout.page(list(state.runs()), metrics, state.version())
 
     app.layout = page
     sync.register(app, state)
+    fronts.register(app, state)
     callbacks.register(app, state)
     exporting.register(app, state, jobs)
     images.register(app, state, jobs)

@@ -11,7 +11,7 @@ from typing import Any
 from nas.dashboard.reading.discovery import find_runs, keys_of
 from nas.dashboard.reading.provisional import architecture_of
 from nas.dashboard.reading.run import RunReader, Snapshot
-from nas.dashboard.view import place_of
+from nas.dashboard.view import View, place_of
 from nas.figures.cloud import TrialColumns, columns_of
 from nas.figures.layer_costs import LatencyModel, fit_latency
 from nas.front import Member
@@ -21,6 +21,7 @@ from search_spaces.architecture import Architecture
 
 LOOK_AGAIN_S = 10.0
 """How often folders are searched for new runs."""
+SHOWN_AT_FIRST = 8
 
 
 class Chosen:
@@ -151,6 +152,13 @@ def home_of(chosen: Chosen, runs: Mapping[str, Snapshot]) -> RunFolder | None:
         if folder.device == origin.get("device") and folder.path.resolve() == path.resolve():
             return folder
     return None
+
+
+def shown_runs(state: State, view: View) -> list[Snapshot]:
+    """The runs of a view; the first ones where it names none."""
+    known = state.runs()
+    keys = [key for key in view.runs if key in known] or list(known)[:SHOWN_AT_FIRST]
+    return [known[key] for key in keys]
 
 
 def _first(trials: Sequence[FinishedTrial]) -> FinishedTrial | None:

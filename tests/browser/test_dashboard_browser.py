@@ -160,6 +160,16 @@ def test_it_opens_and_draws_the_runs_of_the_address(page, address):
     assert "limit: latency" in words
 
 
+def test_plotly_is_asked_for_once_and_early(page, address):
+    """The page preloads it by the address that Dash uses later."""
+    opened(page, address)
+    entries = page.evaluate(
+        "performance.getEntriesByType('resource').filter(e => e.name.includes('/plotly.min.js'))"
+        ".map(e => e.initiatorType)"
+    )
+    assert entries == ["link"]
+
+
 def test_runs_are_selected_and_axes_changed(page, address):
     opened(page, address, "")
     choose(page, "runs", "first")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.dashboard.callbacks import front_of
+from nas.dashboard.fronts import front_of
 from nas.dashboard.panels.status import strip
 from nas.dashboard.panels.study import genes_tab, layers_tab, search_tab
 from nas.dashboard.reading import files, journal

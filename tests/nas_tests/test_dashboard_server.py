@@ -74,7 +74,7 @@ def value(name: str, prop: str, given: object) -> dict:
 def front_of(client, view: dict, selection: dict):
     inputs = [value("view", "data", view), value("selection", "data", selection)]
     inputs += [value("version", "data", "1")]
-    output = "..front.figure...drawn-key.data.."
+    output = "..front.figure...drawn-key.data...trials-due.data.."
     return call(client, output, inputs, [value("drawn-key", "data", None)], ["view.data"])
 
 
@@ -90,12 +90,31 @@ def test_the_front_is_drawn(served, key, values):
     assert EVIL not in json.dumps(figure)
 
 
+def test_thousands_of_trials_come_behind_the_fronts(served, monkeypatch):
+    """The first answer has the fronts alone and asks for the rest; later ones have all."""
+    monkeypatch.setattr("nas.dashboard.fronts.SVG_POINTS", 20)
+    client = served[1]
+    view = {"runs": ["good"], "flags": ["logx", "trials"]}
+    first = front_of(client, view, {}).get_json()["response"]
+    due = first["trials-due"]["data"]
+    assert not drawn_trials(first)
+    states = [value("view", "data", view), value("selection", "data", {})]
+    output = _output(client, "front.figure@")
+    second = call(client, output, [value("trials-due", "data", due)], states, ["trials-due.data"])
+    assert drawn_trials(second.get_json()["response"])
+    assert due == first["drawn-key"]["data"]
+
+
+def drawn_trials(response: dict) -> list[dict]:
+    return [t for t in response["front"]["figure"]["data"] if "trials" in t.get("name", "")]
+
+
 @pytest.mark.parametrize("tab", ["search", "layers", "genes", "predictors", "images", "table"])
 @pytest.mark.parametrize("key", ["good", "bad"])
 def test_every_tab_answers(served, tab, key):
     client = served[1]
     output = _output(client, "..content.children")
-    inputs = [value("view", "data", {"runs": [key], "tab": tab}), value("version", "data", "1")]
+    inputs = [value("view", "data", {"runs": [key], "tab": tab}), value("drawn-key", "data", "1")]
     inputs += [value("drawn", "value", "members")]
     states = [value("selection", "data", {}), value("gene", "options", [])]
     states += [value("content-key", "data", None)]
