@@ -151,3 +151,15 @@ LEGAL = [
     if why_illegal(case.architecture(place)) is None
 ]
 LEGAL_IDS = [f"{case}-{place.name}" for case, place in LEGAL]
+
+
+def is_fast(case: Case, place: Place) -> bool:
+    """Whether the fast tier tries the case here: at half of the places, by turns.
+
+    Either half has a square and a wide image, one of them with special tokens. A case that is
+    legal in the other half alone is tried there.
+    """
+    halves = (PLACES[0], PLACES[3]), (PLACES[1], PLACES[2])
+    turn = CASES.index(case) % 2
+    legal = [other for other in halves[turn] if (case, other) in LEGAL]
+    return place in (legal or halves[1 - turn])

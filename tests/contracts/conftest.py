@@ -20,13 +20,26 @@ from supernet.operators import all_cards
 from supernet.position import POSITIONS
 from supernet.token_reduction import REDUCTIONS
 from supernet.transition import TRANSITIONS
-from tests.contracts.cases import CLASSES, HEAD_DIM, HEADS, LEGAL, LEGAL_IDS, WIDTHS, Place
+from tests.contracts.cases import (
+    CLASSES,
+    HEAD_DIM,
+    HEADS,
+    LEGAL,
+    LEGAL_IDS,
+    WIDTHS,
+    Place,
+    is_fast,
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that ask for ``case`` and ``place`` run over every operator where it may stand."""
     if {"case", "place"} <= set(metafunc.fixturenames):
-        metafunc.parametrize(("case", "place"), LEGAL, ids=LEGAL_IDS)
+        given = [
+            pytest.param(*pair, id=name, marks=() if is_fast(*pair) else pytest.mark.slow)
+            for pair, name in zip(LEGAL, LEGAL_IDS, strict=True)
+        ]
+        metafunc.parametrize(("case", "place"), given)
 
 
 def _space(place: Place, stages: int) -> SearchSpace:

@@ -104,15 +104,7 @@ def test_it_is_in_the_space_the_supernet_and_the_list(environment: dict[str, str
 
 @pytest.mark.slow
 def test_it_passes_the_contract_suite(environment: dict[str, str]) -> None:
-    options = (
-        "-q",
-        "-m",
-        "not slow",
-        "-k",
-        "average_of_all and not onnx",
-        "-p",
-        "no:cacheprovider",
-    )
+    options = ("-q", "-k", "average_of_all and not onnx", "-p", "no:cacheprovider")
 
     report = run(environment, "-m", "pytest", "tests/contracts", *options)
 

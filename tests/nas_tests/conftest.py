@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from nas.cli import main
 from tests.nas_tests.tiny_run import command
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _composed_once() -> Iterator[None]:
+    # Hydra composes each configuration a first time only to read ``hydra.mode``, which no file
+    # of ours and no word of these tests sets; it is then None. Tests of processes do without.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(scope="session")

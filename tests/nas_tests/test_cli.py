@@ -122,19 +122,7 @@ def test_list_knows_files_and_predictors_too(capsys, kind, name, summary):
     assert f"did you mean '{kind}'?" in capsys.readouterr().err
 
 
-def test_plug_ins_appear_in_the_list(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from nas.data import SOURCES\n"
-        "@SOURCES.register\n"
-        "class Mine:\n"
-        "    name, summary, may_mirror, defaults = 'mine', 'my own', True, {}\n"
-    )
-    code = f"import os; os.environ['FORMFINDER_PLUGINS'] = {str(tmp_path)!r}\n"
-    output, _ = fresh(code + "import nas.cli; nas.cli.main(['list', 'data'])")
-    assert "my own" in output
-
-
-def test_a_plug_in_is_an_option_of_the_composition(tmp_path):
+def test_a_plug_in_is_in_the_list_and_an_option_of_the_composition(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from nas.data import SOURCES\n"
         "@SOURCES.register\n"
@@ -143,7 +131,9 @@ def test_a_plug_in_is_an_option_of_the_composition(tmp_path):
         "    defaults = {'image_size': 24, 'channels': 3}\n"
     )
     code = f"import os; os.environ['FORMFINDER_PLUGINS'] = {str(tmp_path)!r}\n"
-    output, _ = fresh(code + "import nas.cli; nas.cli.main('run data=mine --cfg job'.split())")
+    calls = "['list', 'data']", "'run data=mine --cfg job'.split()"
+    output, _ = fresh(code + "import nas.cli\n" + "\n".join(f"nas.cli.main({c})" for c in calls))
+    assert "my own" in output
     assert "name: mine" in output
     assert "image_size: 24" in output
 
