@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, no_update
 
-from nas.dashboard.layout import TAB_LABELS
-from nas.dashboard.panels import drawn as drawn_figures
 from nas.dashboard.panels import tables
 from nas.dashboard.panels.architecture import details, title
+from nas.dashboard.panels.drawn import table_of
 from nas.dashboard.panels.markup import note
 from nas.dashboard.panels.predictors import predictors_tab
 from nas.dashboard.panels.study import genes_tab, layers_tab, search_tab
 from nas.dashboard.reading.files import mapping
+from nas.dashboard.reading.run import Snapshot
 from nas.dashboard.state import State as Runs
 from nas.dashboard.state import home_of, metrics_of, shown_runs
 from nas.dashboard.view import View
+from nas.figures.text import cleaned
 
 
 def register(app: Dash, runs: Runs) -> None:
@@ -86,75 +87,63 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
     @app.callback(
         Output("content", "children"),
         Output("gene", "options"),
-        Output("drawn", "options"),
         Output("genes-controls", "hidden"),
         Output("images-controls", "hidden"),
         Output("images-part", "hidden"),
-        Output("content-key", "data"),
         Output("table-controls", "hidden"),
+        Output("content-key", "data"),
         Input("view", "data"),
         Input("drawn-key", "data"),  # the trade-off comes first
-        Input("drawn", "value"),
-        State("selection", "data"),
+        Input("selection", "data"),
         State("gene", "options"),
         State("content-key", "data"),
         prevent_initial_call=True,
     )
-    def content(
-        data: Any, _: Any, drawn: Any, selection: Any, genes: Any, before: Any
-    ) -> tuple[Any, ...]:
+    def content(data: Any, _: Any, selection: Any, genes: Any, before: Any) -> tuple[Any, ...]:
         if data is None:
-            return (no_update,) * 8
+            return (no_update,) * 7
         view = View.of_data({**mapping(data), **mapping(selection)})
-        key = f"{runs.version(view.runs)} {replace(view, zoom='', point='', pin='')} {drawn}"
+        # Only tables say something of the chosen architecture.
+        point = view.point if view.tab == "table" else ""
+        key = f"{runs.version(view.runs)} {replace(view, zoom='', point=point, pin='')}"
         if key == before:
-            return (no_update,) * 8
-        return (*made_of(view, drawn, genes), key)
-
-    def made_of(view: View, drawn: Any, genes: Any) -> tuple[Any, ...]:
-        shown = shown_runs(runs, view)
-        hidden = tuple(view.tab != name for name in ("genes", "images", "images", "table"))
-        if view.tab == "images":
-            return ([], no_update, no_update, *hidden)
-        if view.tab == "genes":
-            made, names = _guarded(lambda: genes_tab(shown, view), ([], []))
-            options = list(dict.fromkeys([*names, view.gene])) if view.gene else names
-            return (made, options if options != genes else no_update, no_update, *hidden)
-        if view.tab == "table":
-            return (_table(runs, view, str(drawn)), no_update, list(_DRAWN), *hidden)
-        build: Any = {
-            "search": lambda: search_tab(shown),
-            "layers": lambda: layers_tab(shown, view),
-            "predictors": lambda: predictors_tab(shown),
-        }[view.tab if view.tab in TAB_LABELS else "search"]
-        return (_guarded(build, []), no_update, no_update, *hidden)
+            return (no_update,) * 7
+        made, names = _guarded(lambda: _tab(runs, view))
+        options = list(dict.fromkeys([*names, view.gene])) if view.gene else names
+        hidden = (view.tab != name for name in ("genes", "images", "images", "table"))
+        changed = view.tab == "genes" and options != genes
+        return (made, options if changed else no_update, *hidden, key)
 
 
-def _guarded(build: Any, nothing: Any) -> Any:
+def _tab(runs: Runs, view: View) -> tuple[Any, list[str]]:
+    """The chosen tab, and on that of the genes their names."""
+    shown = shown_runs(runs, view)
+    if view.tab == "images":
+        return [], []
+    if view.tab == "genes":
+        return genes_tab(shown, view)
+    if view.tab == "table":
+        return _table(runs, view, shown), []
+    if view.tab == "layers":
+        return layers_tab(shown, view), []
+    return predictors_tab(shown) if view.tab == "predictors" else search_tab(shown), []
+
+
+def _guarded(build: Callable[[], tuple[Any, list[str]]]) -> tuple[Any, list[str]]:
     try:
         return build()
     except Exception as error:  # hostile data costs one tab, not the page
-        told = [note(f"This cannot be shown: {str(error)[:200]}")]
-        return (told, []) if isinstance(nothing, tuple) else told
+        return [note(f"This cannot be shown: {cleaned(error, 200)}")], []
 
 
-def figure_named(runs: Runs, view: View, name: str) -> tuple[go.Figure, str, str] | None:
-    """A drawn figure and the titles of its axes."""
-    build = drawn_figures.FIGURES.get(name)
-    return None if build is None else build(runs, view, shown_runs(runs, view))
-
-
-_DRAWN = ("members", *drawn_figures.FIGURES)
-
-
-def _table(runs: Runs, view: View, name: str) -> Any:
-    shown = shown_runs(runs, view)
-    if name == "members":
+def _table(runs: Runs, view: View, shown: Sequence[Snapshot]) -> Any:
+    if view.drawn == "members":
         return tables.members_table(shown, metrics_of(shown)[:8], view.point)
-    made = _guarded(lambda: figure_named(runs, view, name), None)
-    if not isinstance(made, tuple):
-        return note("There is nothing drawn.")
-    return tables.drawn_table(*made)
+    known = table_of(runs, view, shown, tables.MAX_ROWS + 1)
+    if known is None or not known[1]:
+        chosen = view.drawn in ("architecture", "costs")
+        return note("No architecture is chosen." if chosen else "There is nothing drawn.")
+    return tables.as_table(known)
 
 
 def _register_csv(app: Dash, runs: Runs) -> None:
@@ -162,15 +151,15 @@ def _register_csv(app: Dash, runs: Runs) -> None:
         Output("download", "data", allow_duplicate=True),
         Input("csv", "n_clicks"),
         State("view", "data"),
-        State("drawn", "value"),
+        State("selection", "data"),
         prevent_initial_call=True,
     )
-    def as_csv(clicks: Any, data: Any, name: Any) -> Any:
+    def as_csv(clicks: Any, data: Any, selection: Any) -> Any:
         if not clicks:
             return no_update
-        view = View.of_data(data)
-        wanted = "trade-off" if name == "members" else str(name)
-        made = _guarded(lambda: figure_named(runs, view, wanted), None)
-        if not isinstance(made, tuple):
+        view = View.of_data({**mapping(data), **mapping(selection)})
+        try:
+            known = table_of(runs, view, shown_runs(runs, view), tables.MAX_CSV_ROWS)
+        except Exception:  # hostile data: the table says so
             return no_update
-        return file_of(tables.as_csv(*made), f"{name}.csv")
+        return no_update if known is None else file_of(tables.as_csv(known), f"{view.drawn}.csv")

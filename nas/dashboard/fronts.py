@@ -91,7 +91,8 @@ def _register_front(app: Dash, runs: Runs) -> None:
             return no_update, no_update, no_update
         view = View.of_data({**mapping(data), **mapping(selection)})
         # Neither the tab below nor a zoom, which plotly keeps itself, draws it again.
-        key = f"{runs.version(view.runs)} {replace(view, tab='', zoom='', gene='', metric='')}"
+        same = replace(view, tab="", zoom="", gene="", metric="", drawn="")
+        key = f"{runs.version(view.runs)} {same}"
         if key == drawn:
             return no_update, no_update, no_update
         if drawn is None and many_trials(runs, view):

@@ -7,6 +7,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from nas.dashboard.panels.drawn import LABELS
 from nas.dashboard.panels.markup import GRAPH_CONFIG
 from nas.dashboard.view import View
 
@@ -160,7 +161,7 @@ def _tabs_card(view: View, metrics: Sequence[Any]) -> Any:
         html.Button("Show images", id="explain", disabled=True),
     ]
     tables = [
-        _choice("drawn", "members", "Table of"),
+        _choice("drawn", view.drawn, "Table of", _options(LABELS)),
         html.Button("CSV", id="csv", title="all numbers as a file"),
     ]
     return html.Section(

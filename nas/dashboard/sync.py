@@ -20,8 +20,9 @@ _CONTROLS = (
     ("tab", "value"),
     ("metric", "value"),
     ("gene", "value"),
+    ("drawn", "value"),
 )
-_FIGURE = ("runs", "x", "y", "flags", "values", "tab", "gene", "metric")
+_FIGURE = ("runs", "x", "y", "flags", "values", "tab", "gene", "metric", "drawn")
 
 
 def register(app: Dash, runs: Runs) -> None:
@@ -137,6 +138,6 @@ def _outputs(
         chosen if chosen != selection else no_update,
     ]
     for name, _ in _CONTROLS:
-        value = figure[name]
+        value = figure[name] or (None if name == "gene" else figure[name])
         made.append(value if value != controls[name] else no_update)
     return tuple(made)

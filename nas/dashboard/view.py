@@ -11,9 +11,13 @@ from urllib.parse import parse_qsl, urlencode
 TABS = ("search", "layers", "genes", "predictors", "images", "table")
 VALUES = ("measured", "predicted", "both")
 FLAGS = ("logx", "logy", "feasible", "trials", "stars")
+DRAWN = (
+    *("members", "trade-off", "architecture", "costs", "hypervolume", "training", "layers"),
+    *("along", "genes", "choices", "latency", "memory", "noise", "fidelity"),
+)
 _NAME = re.compile(r"^[A-Za-z0-9_]{1,60}$")
-_TEXTS = ("values", "tab", "gene", "point", "pin", "zoom")
-_ALLOWED = {"values": VALUES, "tab": TABS}
+_TEXTS = ("values", "tab", "gene", "point", "pin", "zoom", "drawn")
+_ALLOWED = {"values": VALUES, "tab": TABS, "drawn": DRAWN}
 _MAX_RUNS = 40
 _MAX_TEXT = 200
 
@@ -31,6 +35,7 @@ class View:
         tab: of ``TABS``.
         gene: whose marginals are shown, "" for the most important.
         metric: what importance is of.
+        drawn: what the table shows, of ``DRAWN``.
         zoom: x0, x1, y0, y1 in the axes' coordinates, or "".
     """
 
@@ -44,6 +49,7 @@ class View:
     tab: str = "search"
     gene: str = ""
     metric: str = "accuracy"
+    drawn: str = "members"
     zoom: str = ""
 
     @property

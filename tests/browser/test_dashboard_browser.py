@@ -196,6 +196,21 @@ def test_a_click_shows_the_architecture_and_its_json_validates(page, address, ru
     assert read_architecture(data, Path("download")).digest() == digest
 
 
+def test_what_is_drawn_can_be_read_and_saved(page, address):
+    """A table by the address, another by its list, and the file of all its rows."""
+    opened(page, address, "?runs=first&tab=table&drawn=hypervolume")
+    page.wait_for_selector("#content th >> text=finished trials")
+    choose(page, "drawn", "trade-off, every point")
+    page.wait_for_selector("#content th >> text=latency [ms]")
+    assert query_of(page)["drawn"] == ["trade-off"]
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    lines = Path(waiting.value.path()).read_text().splitlines()
+    assert waiting.value.suggested_filename == "trade-off.csv"
+    assert lines[0] == "what,latency [ms],accuracy,more"
+    assert sum("trial" in line for line in lines) > 10
+
+
 def test_a_pinned_architecture_is_compared_with_another(page, address, runs):
     opened(page, address, "?runs=first&tab=table")
     buttons = page.locator("#content button.link")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from nas.dashboard.command import PORT, parse
 from nas.dashboard.jobs import Jobs
+from nas.dashboard.panels.drawn import FIGURES, LABELS
 from nas.dashboard.server import make_app
 from nas.dashboard.state import State, home_of
+from nas.dashboard.view import DRAWN
 from nas.front import Front
 from search_spaces.errors import UserError
 from tests.nas_tests.report_toy import finished_run
@@ -115,12 +118,41 @@ def test_every_tab_answers(served, tab, key):
     client = served[1]
     output = _output(client, "..content.children")
     inputs = [value("view", "data", {"runs": [key], "tab": tab}), value("drawn-key", "data", "1")]
-    inputs += [value("drawn", "value", "members")]
-    states = [value("selection", "data", {}), value("gene", "options", [])]
-    states += [value("content-key", "data", None)]
+    inputs += [value("selection", "data", {})]
+    states = [value("gene", "options", []), value("content-key", "data", None)]
     answer = call(client, output, inputs, states, ["view.data"])
     assert answer.status_code == 200
     assert "content" in answer.get_json()["response"] or tab == "images"
+
+
+@pytest.mark.parametrize("key", ["good", "bad"])
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_everything_drawn_is_a_table_and_a_file(served, places, drawn, key):
+    client = served[1]
+    digest = Front.load(places / key / "front.json").members[0].digest
+    view = {"runs": [key], "tab": "table", "drawn": drawn}
+    selection = {"point": f"{key}|{digest}"}
+    inputs = [value("view", "data", view), value("drawn-key", "data", "1")]
+    inputs += [value("selection", "data", selection)]
+    states = [value("gene", "options", []), value("content-key", "data", None)]
+    output = _output(client, "..content.children")
+    answer = call(client, output, inputs, states, ["view.data"]).get_json()["response"]
+    assert answer["table-controls"]["hidden"] is False
+    assert all(answer[name]["hidden"] for name in ("genes-controls", "images-controls"))
+    text = json.dumps(answer["content"])
+    if key == "good" and drawn not in ("noise", "fidelity"):  # which it did not measure
+        assert '"Table"' in text
+        clicks, states = [value("csv", "n_clicks", 1)], inputs[:1] + inputs[2:]
+        known = client.get("/_dash-dependencies", headers={"Host": "127.0.0.1"}).get_json()
+        name = next(one["output"] for one in known if one["inputs"][0]["id"] == "csv")
+        saved = call(client, name, clicks, states, ["csv.n_clicks"])
+        rows = list(csv.reader(saved.get_json()["response"]["download"]["data"]["content"]))
+        assert len(rows) > 1
+
+
+def test_every_table_has_a_name_on_the_page():
+    assert tuple(LABELS) == DRAWN
+    assert FIGURES.keys() == LABELS.keys() - {"members", "architecture"}
 
 
 def _output(client, start: str) -> str:

@@ -134,12 +134,7 @@ def _costs(state: State, chosen: Chosen, layers: Any) -> list[Any]:
     if not layers:
         return []
     model = state.latency_model(chosen.run)
-    batch = finite(mapping(chosen.run.front.profile).get("batch"))
-    figure = guarded(
-        lambda: layer_costs_figure(
-            chosen.architecture, layers, model, batch=int(batch) if batch and batch < 1e5 else 1
-        )
-    )
+    figure = guarded(lambda: block_costs(state, chosen, layers))
     words = "Memory: float32 weights, and what is alive at a block's widest moment. " + (
         "Latency: an additive model of the networks measured on this profile "
         f"(mean error {percent(model.error)}), not a measurement of single layers."
@@ -151,6 +146,14 @@ def _costs(state: State, chosen: Chosen, layers: Any) -> list[Any]:
         graph("layer-costs", figure, label="latency and memory of each block"),
         note(words),
     ]
+
+
+def block_costs(state: State, chosen: Chosen, layers: Any) -> Any:
+    """Time and memory of each block, as a figure."""
+    model = state.latency_model(chosen.run)
+    batch = finite(mapping(chosen.run.front.profile).get("batch"))
+    images = int(batch) if batch and batch < 1e5 else 1
+    return layer_costs_figure(chosen.architecture, layers, model, batch=images)
 
 
 def _difference(chosen: Chosen, pinned: Chosen | None) -> list[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 from dash import html
 
 from nas.dashboard.importance import gene_choices, gene_importance, metric_of
@@ -20,6 +21,7 @@ from nas.figures.hypervolume import Moves, seeds_figure
 from nas.figures.progress import training_figure
 from nas.figures.style import empty
 from nas.figures.usage import along_figure, usage_figure
+from nas.front import Member
 from nas.pareto import Direction
 
 
@@ -88,7 +90,7 @@ def group_of(run: Snapshot) -> str:
 
 def layers_tab(runs: Sequence[Snapshot], view: View) -> list[Any]:
     """Operators by depth over the fronts, and member by member."""
-    pairs = [(run.key, m) for run in runs for m in run.front.members if m.dominated is not True]
+    pairs = front_pairs(runs)
     x, _ = axes_of(view, runs)
     usage = guarded(lambda: usage_figure([m for _, m in pairs]))
     along = guarded(lambda: along_figure(pairs, x))
@@ -106,6 +108,20 @@ def layers_tab(runs: Sequence[Snapshot], view: View) -> list[Any]:
     ]
 
 
+def front_pairs(runs: Sequence[Snapshot]) -> list[tuple[str, Member]]:
+    """Run and member of all members that no other dominates."""
+    return [(run.key, m) for run in runs for m in run.front.members if m.dominated is not True]
+
+
+def marginal(run: Snapshot, view: View, importance: Mapping[str, float]) -> tuple[str, go.Figure]:
+    """A gene, the view's or the most important, and what each of its choices brings."""
+    gene = view.gene if view.gene in run.log.choices else next(iter(importance), "")
+    labels, choice_N = gene_choices(run.log, gene)
+    axis = axis_of(view.metric, run.front.objectives)
+    value_N = metric_of(run.log, view.metric)
+    return gene, guarded(lambda: marginal_figure(gene, labels, choice_N, value_N, axis))
+
+
 def genes_tab(runs: Sequence[Snapshot], view: View) -> tuple[list[Any], list[str]]:
     """Importance and marginals of the first run that has trials, and its genes."""
     run = next((run for run in runs if run.log.trials), None)
@@ -113,9 +129,7 @@ def genes_tab(runs: Sequence[Snapshot], view: View) -> tuple[list[Any], list[str
         return [note("No trial yet.")], []
     axis = axis_of(view.metric, run.front.objectives)
     importance = gene_importance(run.log, view.metric)
-    gene = view.gene if view.gene in run.log.choices else next(iter(importance), "")
-    labels, choice_N = gene_choices(run.log, gene)
-    value_N = metric_of(run.log, view.metric)
+    gene, choices = marginal(run, view, importance)
     words = (
         f"{run.key}, {len(run.log.trials):,} trials: the share of the variation in {axis.label} "
         "that a gene explains alone (ε²). A search tries good genes more often, so this is about "
@@ -137,11 +151,7 @@ def genes_tab(runs: Sequence[Snapshot], view: View) -> tuple[list[Any], list[str
                 "What each choice brings",
                 "Median, quartiles, and 5 to 95 % of the trials. A click on a bar chooses a gene.",
             ),
-            graph(
-                "marginal",
-                guarded(lambda: marginal_figure(gene, labels, choice_N, value_N, axis)),
-                label=f"{axis.label} by choice of {gene}",
-            ),
+            graph("marginal", choices, label=f"{axis.label} by choice of {gene}"),
         ]
     )
     return [html.Div([left, right], className="pair")], list(importance or run.log.choices)
