@@ -8,8 +8,9 @@ For a query at row r and column c and a key at row s and column t (keys and valu
 A gathered table of all pairs would have N × N × d entries. But q · K_rows[s − r] depends on the
 key's row alone, so it is a product of q with H vectors; and Σ p · V_rows[s − r] needs only the sum
 of p over each row of keys. Both are one fused attention: queries get these H + W products as
-further channels, keys and values get the indicators of their row and column. No map of N × N is
-ever held.
+further channels, keys and values get the indicators of their row and column, and all get as many
+zeros as make the channels a multiple of eight: kernels of other widths cost a fifth more. No map of
+N × N is ever held.
 
 Shapes: B images, H heads, N tokens, d head width, r and s rows, c and t columns, E further
 channels. Pairs with a special token have a vector of their own (AutoFormer's row 0).
@@ -34,6 +35,8 @@ from search_spaces.workload import (
     only,
     product,
 )
+
+_MULTIPLE = 8
 
 
 def relative_attention(
@@ -71,7 +74,8 @@ def relative_attention(
         scale=head_dim**-0.5,
     )
     del q_BHNE
-    mixed_BHND, share_BHNE = out_BHNE[..., :head_dim], out_BHNE[..., head_dim:]
+    widths = (head_dim, out_BHNE.shape[3] - head_dim)
+    mixed_BHND, share_BHNE = torch.split_with_sizes(out_BHNE, widths, dim=3)
     return mixed_BHND + _near_values(share_BHNE, w, grid, special)
 
 
@@ -89,7 +93,7 @@ def _near_keys(
         parts.append(q_BHND[:, :, special:] @ w["relative_k_special"].sum(0)[:, None])
     near_BHnE = torch.cat(parts, dim=3)
     # A special query has one vector for all keys: a constant, which a softmax does not see.
-    return F.pad(near_BHnE, (0, 0, special, 0))
+    return F.pad(near_BHnE, (0, _padding(q_BHND.shape[3], near_BHnE.shape[3]), special, 0))
 
 
 def _near_values(
@@ -104,7 +108,7 @@ def _near_values(
     if not special:
         return made_BHnD
     special_1D = w["relative_v_special"].sum(0, keepdim=True)
-    made_BHnD = made_BHnD + share_BHNE[:, :, special:, -1:] @ special_1D
+    made_BHnD = made_BHnD + share_BHNE[:, :, special:, height + width, None] @ special_1D
     batch, heads = made_BHnD.shape[:2]
     return torch.cat([special_1D.expand(batch, heads, special, -1), made_BHnD], dim=2)
 
@@ -135,11 +139,18 @@ def _places(like: Tensor, grid: tuple[int, int], special: int) -> Tensor:
     rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, dim=0)
     columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
     places_nE = torch.cat([rows, columns], dim=1)
+    more = min(special, 1)
+    spare = _padding(like.shape[3], height + width + more)
+    places_nE = F.pad(places_nE, (0, more + spare))
     if not special:
         return places_nE
-    places_nE = F.pad(places_nE, (0, 1))
-    special_CE = F.pad(like.new_ones(special, 1), (height + width, 0))
+    special_CE = F.pad(like.new_ones(special, 1), (height + width, spare))
     return torch.cat([special_CE, places_nE])
+
+
+def _padding(head_dim: int, more: int) -> int:
+    """Channels of zeros behind ``more`` further ones."""
+    return -(head_dim + more) % _MULTIPLE
 
 
 def relative_kernels(sizes: Sizes, *, live: Count) -> list[Kernel]:
@@ -148,6 +159,7 @@ def relative_kernels(sizes: Sizes, *, live: Count) -> list[Kernel]:
     height, width = sizes.grid_h, sizes.grid_w
     special = np.minimum(sizes.special, 1)
     more = height + width + special
+    more = more + -(d + more) % _MULTIPLE
     near, made = sizes.all_tokens * heads * more, sizes.all_tokens * sizes.inner
     table = (height * height + width * width) * d
     turned = n * sizes.inner  # one axis is brought in front
