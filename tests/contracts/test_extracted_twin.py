@@ -31,8 +31,17 @@ def test_a_member_equals_its_extracted_model(case, place, supernet_at, images_at
         torch.testing.assert_close(twin(images), logits, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("share", ["all", "family", "none"])
-@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize(
+    ("share", "stages"),
+    [
+        ("all", 1),
+        ("all", 2),
+        ("family", 2),
+        ("none", 2),
+        pytest.param("family", 1, marks=pytest.mark.slow),
+        pytest.param("none", 1, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 def test_random_members_equal_their_extracted_models(
     place, stages, share, supernet_at, images_at, random_members

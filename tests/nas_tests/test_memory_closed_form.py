@@ -48,7 +48,15 @@ SPACES = {
 
 
 @pytest.mark.parametrize(("batch", "mean", "largest"), [(1, 0.01, 0.05), (4, 0.05, 0.15)])
-@pytest.mark.parametrize("data", SPACES.values(), ids=SPACES.keys())
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(
+            data, id=name, marks=() if name in ("default", "class token") else pytest.mark.slow
+        )
+        for name, data in SPACES.items()
+    ],
+)
 def test_it_states_what_the_allocator_hands_out(
     data: dict[str, Any], batch: int, mean: float, largest: float
 ) -> None:

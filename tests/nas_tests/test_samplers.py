@@ -81,7 +81,11 @@ def proposals(
     return made
 
 
-@pytest.mark.parametrize("objectives", OBJECTIVE_SETS, ids=len)
+@pytest.mark.parametrize(
+    "objectives",
+    [s if len(s) == 2 else pytest.param(s, marks=pytest.mark.slow) for s in OBJECTIVE_SETS],
+    ids=len,
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_contract_of_a_sampler(name: str, objectives: Sequence[str]) -> None:
     first = proposals(name, objectives=objectives)
@@ -93,7 +97,13 @@ def test_contract_of_a_sampler(name: str, objectives: Sequence[str]) -> None:
         assert len(set(first)) == len(first), "nothing is proposed twice"
 
 
-@pytest.mark.parametrize("limit", [1.0, 1e-6], ids=["some meet it", "nobody meets it"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param(1.0, id="some meet it", marks=pytest.mark.slow),
+        pytest.param(1e-6, id="nobody meets it"),
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sampler_lives_with_limits(name: str, limit: float) -> None:
     assert len(proposals(name, limit=limit)) == 40

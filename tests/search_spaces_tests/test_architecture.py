@@ -13,12 +13,12 @@ from search_spaces.architecture import Architecture, Block, OpSetting, Stage
 from search_spaces.errors import UserError
 
 few = settings(max_examples=30, deadline=None)
-names = st.from_regex(r"[a-z0-9_]+", fullmatch=True)
+names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1)  # regexes are slow to draw
 values = st.one_of(
     st.booleans(),
     st.integers(-1000, 1000),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.from_regex(r"[a-z_.-]+", fullmatch=True),
+    st.text("abcdefghijklmnopqrstuvwxyz_.-", min_size=1),
 )
 settings_ = st.builds(
     lambda op, params: OpSetting.of(op, **params),
