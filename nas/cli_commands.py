@@ -106,7 +106,8 @@ COMMANDS: dict[str, Command] = {
             details="Writes best.json and the report, and into exports/ a readable model.py, ONNX\n"
             "in fp32 and int8, a torch.export program, the Hugging Face layout and a model\n"
             "card; other members go to picks/DIGEST/. Each model is evaluated once on the\n"
-            "test images. `formfinder list format` shows the formats.",
+            "test images. `formfinder list format` shows the formats; export.formats=[]\n"
+            "writes all that fit the model.",
             examples=(
                 "formfinder export runs/digits-cpu-s0",
                 "formfinder export runs/digits-cpu-s0 --all-front export.formats=[onnx]",
@@ -218,11 +219,13 @@ COMMANDS: dict[str, Command] = {
             usage="FILE.json | RUN | deit_tiny [hardware=NAME]",
             target="nas.cli_describe:describe",
             details="Shows tokens, parameters and multiply-adds of each layer. member=DIGEST is\n"
-            "one of a run's front; hardware=NAME batch=N tells where time goes there.",
+            "one of a run's front; hardware=NAME batch=N tells where time goes there,\n"
+            "and measure=true runs the network on hardware=cpu beside the estimate.",
             examples=(
                 "formfinder describe runs/digits-cpu-s0",
                 "formfinder describe runs/digits-cpu-s0 member=3fa1",
                 "formfinder describe deit_small hardware=rtx4090 batch=64",
+                "formfinder describe deit_tiny hardware=cpu measure=true",
             ),
         ),
     )

@@ -7,11 +7,12 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from search_spaces.errors import UserError, bad_value, nearest, unknown_name
 from search_spaces.presets import PRESETS, preset
 
-WORDS = ("member", "hardware", "batch")
+WORDS = ("member", "hardware", "batch", "measure")
 
 
 def describe(args: Sequence[str]) -> None:
@@ -19,7 +20,7 @@ def describe(args: Sequence[str]) -> None:
 
     Args:
         args: what followed ``describe``: one file, run folder or published architecture,
-            ``member=DIGEST``, ``hardware=NAME`` and ``batch=N`` there.
+            ``member=DIGEST``, ``hardware=NAME``, and ``batch=N`` and ``measure=true`` there.
 
     Raises:
         UserError: nothing or too much was named, or it does not exist.
@@ -41,12 +42,18 @@ def describe(args: Sequence[str]) -> None:
         shown = close if close in PRESETS else str(parent / (close or ""))
         hint = f"; did you mean {shown!r}?" if close else ""
         raise UserError(f"describe: {args[0]!r}: no such file or run folder{hint}")
-    if "batch" in words and "hardware" not in words:
-        raise UserError("describe: batch=N says how a device is used: name it with hardware=NAME")
+    for name in ("batch", "measure"):
+        if name in words and "hardware" not in words:
+            raise UserError(f"describe: {name}= is about a device: name it with hardware=NAME")
+    measure = words.pop("measure", "false")
+    if measure not in ("true", "false"):
+        raise bad_value("measure", measure, "true or false")
     batch = words.pop("batch", "")
     if batch and not (batch.isdecimal() and int(batch) > 0):
         raise bad_value("batch", batch, "a positive integer")
-    more = {"batch": int(batch)} if batch else {}
+    more: dict[str, Any] = {"batch": int(batch)} if batch else {}
+    if measure == "true":
+        more["measure"] = True
     describe = importlib.import_module("nas.pipeline").describe
     if not published:
         describe(path, **words, **more)

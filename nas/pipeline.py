@@ -147,11 +147,15 @@ def proxies(config: RunConfig) -> RunFolder:
 
 
 def describe(
-    path: Path, member: str | None = None, hardware: str | None = None, batch: int | None = None
+    path: Path,
+    member: str | None = None,
+    hardware: str | None = None,
+    batch: int | None = None,
+    measure: bool = False,
 ) -> None:
     """Print an architecture, a run or a member of its front, layer by layer."""
     if hardware is not None:
-        describe_on_device(path, Display(), member, hardware, batch)
+        describe_on_device(path, Display(), member, hardware, batch, measure)
     else:
         describe_path(path, Display(), member)
 

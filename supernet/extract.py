@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -27,6 +28,7 @@ class VisionTransformer(nn.Module):
         self.num_classes = num_classes
         self._network: ResolvedNetwork = resolve(architecture, num_classes)
         self._groups: dict[str, ParameterGroup] = {}
+        self._watcher: Callable[[str], object] | None = None
         for part in self._network.parts():
             group = ParameterGroup.of(part.specs, part.sizes)
             self._groups[part.path] = group
@@ -44,7 +46,18 @@ class VisionTransformer(nn.Module):
             images_BCHW, self._network, self._weights, taps=taps, tracked=tracked
         )
 
+    @contextmanager
+    def watched(self, watcher: Callable[[str], object]) -> Iterator[None]:
+        """Meanwhile, ``watcher`` is told the path of every part when a pass comes to it."""
+        self._watcher = watcher
+        try:
+            yield
+        finally:
+            self._watcher = None
+
     def _weights(self, part: Part) -> Weights:
+        if self._watcher is not None:
+            self._watcher(part.path)
         return self._groups[part.path].tensors() if part.specs else {}
 
 

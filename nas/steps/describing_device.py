@@ -14,6 +14,7 @@ from nas.hardware.described import DescribedDevice
 from nas.hardware.device import DEVICES
 from nas.hardware.host import host_spec
 from nas.hardware.profile import HardwareConfig
+from nas.measurement.layers import measure_layers
 from nas.roofline.estimating import Estimate, estimate_work
 from nas.roofline.kernels import Setting
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_kib
@@ -21,16 +22,23 @@ from nas.roofline.slow import Change, changes, layer_times, padded_sizes
 from nas.run_folder import RunFolder, read_json
 from nas.steps.describing import DEFAULT_CLASSES, file_of_run
 from search_spaces.architecture import Architecture
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, bad_value
 from search_spaces.space import SearchSpace
+from supernet.extract import build_model
 from supernet.operators import all_cards
 from supernet.workload import Workload, workload
 
 SHOWN = 3
+LEAST = 0.01  # of the time: what saves less is not worth a line
 
 
 def describe_on_device(
-    path: Path, display: Display, member: str | None, hardware: str, batch: int | None
+    path: Path,
+    display: Display,
+    member: str | None,
+    hardware: str,
+    batch: int | None,
+    measure: bool = False,
 ) -> None:
     """Print where the time of what a file or a run holds would go on a device.
 
@@ -40,10 +48,13 @@ def describe_on_device(
         member: the member of the front that is meant; None: the winner.
         hardware: a described device, or this computer's processor (``cpu``).
         batch: images of one pass; None: one.
+        measure: run the network here, and print what each layer took beside the estimate.
 
     Raises:
         UserError: it is none of these, has no such member, or nothing is known of the device.
     """
+    if measure and hardware != "cpu":
+        raise bad_value("measure", True, f"only hardware=cpu, this computer; {hardware} is not")
     setting = setting_on(hardware, batch)
     space = _space_of(path)
     if path.is_dir():
@@ -65,7 +76,7 @@ def describe_on_device(
         measured, setting = _measured(profile, latency, hardware, batch, setting)
     else:
         architecture, classes = read_architecture(data, path), DEFAULT_CLASSES
-    describe_on(hardware, setting, architecture, classes, display, space, measured)
+    describe_on(hardware, setting, architecture, classes, display, space, measured, measure)
 
 
 def _space_of(path: Path) -> SearchSpace | None:
@@ -101,6 +112,7 @@ def describe_on(
     display: Display,
     space: SearchSpace | None = None,
     measured: Mapping[str, Any] | None = None,
+    measure: bool = False,
 ) -> None:
     """Print the layers by time, what is padded, and the changes that save most.
 
@@ -112,10 +124,16 @@ def describe_on(
         display: where to.
         space: whose genes may change; None: any part of the network.
         measured: the latency metric of the network on this device, where there is one.
+        measure: run the network here, layer by layer.
     """
     work = workload(architecture, num_classes)
     found = estimate_work(work, device, setting)
-    _table(work, found, setting, display)
+    taken: dict[str, float] = {}
+    if measure:
+        model = build_model(architecture, num_classes).eval()
+        names = [layer.name for layer in work.layers]
+        taken = measure_layers(model, setting.batch, names, setting.threads or 1)
+    _table(work, found, setting, display, taken)
     _summary(found, work, setting, display)
     if measured is not None:
         display.line(
@@ -143,8 +161,9 @@ def setting_on(name: str, batch: int | None = None) -> Setting:
         return device.setting(usual)
     if name != "cpu":
         raise UserError(
-            f"hardware={name!r}: nothing is known of the device; described are "
-            f"{', '.join(d.name for d in DEVICES if isinstance(d, DescribedDevice))}, and cpu"
+            f"hardware={name!r}: such a device has no spec sheet, it can only be measured "
+            f"(formfinder profile hardware={name}); estimated are cpu, "
+            f"{', '.join(d.name for d in DEVICES if isinstance(d, DescribedDevice))}"
         )
     return _host(usual)
 
@@ -154,23 +173,33 @@ def _host(usual: HardwareConfig) -> Setting:
     return Setting(spec=spec, precision="fp32", batch=usual.batch or 1, threads=usual.threads)
 
 
-def _table(work: Workload, found: Estimate, setting: Setting, display: Display) -> None:
+def _table(
+    work: Workload,
+    found: Estimate,
+    setting: Setting,
+    display: Display,
+    taken: Mapping[str, float],
+) -> None:
     rows = [
         (
             layer.name.replace("stages.", "").replace("blocks.", ""),
             layer.op,
             _ms(layer.latency_ms),
+            *([_ms(taken[layer.name])] if taken else []),
             f"{layer.share:.0%}",
             layer.bound,
             f"{layer.of_peak:.0%}",
         )
         for layer in layer_times(work, found, setting)
     ]
-    rows.append(("total", "", _ms(found.latency_ms), "", found.bound, ""))
+    total = [_ms(sum(taken.values()))] if taken else []
+    rows.append(("total", "", _ms(found.latency_ms), *total, "", found.bound, ""))
     display.step(f"On {found.device}: {setting.spec.model}, estimated")
     how = "compiled" if found.compiled else "operator by operator"
-    display.line(f"{found.precision}, batch {found.batch}, {how}; nothing was run")
-    columns = ("layer", "operator", "ms", "share", "bound by", "of peak")
+    run = "measured in torch eager, medians" if taken else "nothing was run"
+    display.line(f"{found.precision}, batch {found.batch}, {how}; {run}")
+    beside = ["run ms"] if taken else []
+    columns = ("layer", "operator", "ms", *beside, "share", "bound by", "peak")
     display.table("", columns, rows)
 
 
@@ -197,8 +226,9 @@ def _summary(found: Estimate, work: Workload, setting: Setting, display: Display
 
 
 def _changes(found: list[Change], before: Estimate, display: Display) -> None:
+    found = [change for change in found if change.saved_ms >= LEAST * before.latency_ms]
     if not found:
-        display.line("no single change saves time")
+        display.line(f"no single change saves {LEAST:.0%} or more of the time")
         return
     display.line("Single changes that save most (what they cost in accuracy is not known):")
     # The same change in another layer tells nothing new: the first stands for them.
