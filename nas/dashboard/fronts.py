@@ -38,6 +38,8 @@ def _register_tick(app: Dash, runs: Runs) -> None:
     said = (("status", "children"), ("x", "options"), ("y", "options"), ("metric", "options"))
 
     def told(data: Any, metrics: Any) -> tuple[Any, ...]:
+        if data is None:  # the page does not know yet what it shows
+            return (no_update,) * 4
         view = View.of_data(data)
         choices = metric_options(runs, view)
         changed = choices if choices != metrics else no_update
@@ -80,24 +82,29 @@ def _register_front(app: Dash, runs: Runs) -> None:
         Output("front", "figure"),
         Output("drawn-key", "data"),
         Output("trials-due", "data"),
+        Output("status", "children", allow_duplicate=True),
         Input("view", "data"),
         Input("selection", "data"),
         Input("version", "data"),
         State("drawn-key", "data"),
         prevent_initial_call=True,
     )
-    def front(data: Any, selection: Any, _: Any, drawn: Any) -> tuple[Any, Any, Any]:
+    def front(data: Any, selection: Any, _: Any, drawn: Any) -> tuple[Any, ...]:
         if data is None:
-            return no_update, no_update, no_update
+            return (no_update,) * 4
         view = View.of_data({**mapping(data), **mapping(selection)})
         # Neither the tab below nor a zoom, which plotly keeps itself, draws it again.
         same = replace(view, tab="", zoom="", gene="", metric="", drawn="")
         key = f"{runs.version(view.runs)} {same}"
         if key == drawn:
-            return no_update, no_update, no_update
-        if drawn is None and many_trials(runs, view):
-            return front_of(runs, without_trials(view)), key, key
-        return front_of(runs, view), key, no_update
+            return (no_update,) * 4
+        if drawn is not None:
+            return front_of(runs, view), key, no_update, no_update
+        # The strip comes along: later, it would push the figure away from under the pointer.
+        status = strip(runs.runs(), [run.key for run in shown_runs(runs, view)])
+        if many_trials(runs, view):
+            return front_of(runs, without_trials(view)), key, key, status
+        return front_of(runs, view), key, no_update, status
 
     @app.callback(
         Output("front", "figure", allow_duplicate=True),

@@ -87,12 +87,22 @@ class Axis:
 
 def axis_of(name: str, objectives: Iterable[Mapping[str, Any]] = (), *, log: bool = False) -> Axis:
     """The axis of a metric; an objective's own label and unit come first."""
-    label, unit, direction = _KNOWN.get(name, (name, "", "min"))
+    label, unit, direction = _KNOWN.get(name) or _registered(name)
     for objective in objectives:
         if objective.get("name") == name:
             label, unit = str(objective.get("label", label)), str(objective.get("unit", unit))
             direction = "max" if objective.get("direction") == "max" else "min"
     return Axis(name=name, label=label, unit=unit, direction=direction, log=log)
+
+
+def _registered(name: str) -> tuple[str, str, Direction]:
+    """An objective's own words; the name of what is none. Nothing heavy is loaded for it."""
+    from nas.objectives.objective import OBJECTIVES
+
+    if name not in OBJECTIVES:
+        return name, "", "min"
+    known = OBJECTIVES[name]
+    return known.label, known.unit, known.direction
 
 
 def bounds_of(limits: Mapping[str, Any], axis: Axis) -> list[tuple[str, float]]:

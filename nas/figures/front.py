@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from nas.figures import front_traces as traces
 from nas.figures.axes import Axis, bounds_of
 from nas.figures.front_points import FrontSeries, Point, baseline_value, drawable, measured
+from nas.figures.labels import place_labels
 from nas.figures.palette import DEPTH, MUTED, SERIES
 from nas.figures.style import empty, legend_below, styled
 from nas.figures.text import plain
@@ -41,7 +42,8 @@ def front_figure(
         colour: a third metric, for a single run; several runs are told apart by colour.
         limits: hard limits by metric, as ``Front.limits``, or those of several runs; those of
             ``x`` and ``y`` are drawn.
-        baselines: ``{"name": …, metric: number or {"value": number}}`` each.
+        baselines: ``{"name": …, metric: number or {"value": number}}`` each; with ``"start": True``
+            it is an architecture that the search began with.
         show_predicted: whether to draw what the search believed too.
         webgl: draw trials on the graphics card: all of them, but not in print.
         height: in pixels.
@@ -61,13 +63,16 @@ def front_figure(
         figure.add_traces(traces.of_winner(members, x, y, one, alone))
     for other in [trace for trace in figure.data if trace.name == "winner"][1:]:
         other.showlegend = False
-    stars = _stars(baselines, x, y)
-    figure.add_traces(traces.of_baselines(stars))
+    alone_rows = [row for row in baselines if row.get("start") is not True]
+    stars = _stars(alone_rows, x, y)
+    begun = _stars([row for row in baselines if row.get("start") is True], x, y)
+    figure.add_traces(traces.of_baselines(stars, begun))
     if not figure.data:
         return empty("no point has both values")
     _frame(figure, x, y, colour if alone else None, height)
     stated = [limits] if isinstance(limits, Mapping) else limits or []
-    _focus(figure, series, x, y, stars, stated)
+    _focus(figure, series, x, y, [*stars, *begun], stated)
+    place_labels(figure, x, y)
     return figure
 
 

@@ -274,20 +274,23 @@ def of_limits(
     return made
 
 
-def of_baselines(stars: Sequence[Point]) -> list[Any]:
-    """Nets trained alone, for comparison."""
-    if not stars:
-        return []
+def of_baselines(stars: Sequence[Point], begun: Sequence[Point] = ()) -> list[Any]:
+    """Nets to compare with: filled, trained alone; hollow, what the search began with."""
+    kinds = (
+        (stars, "baselines", "star", {"width": 1, "color": PAPER}),
+        (begun, "what the search began with", "star-open", {"width": 1.5, "color": INK}),
+    )
     return [
         _scatter(
-            stars,
+            points,
             "baseline",
             mode="markers+text",
-            name="baselines",
-            text=[star.digest for star in stars],
+            name=name,
+            text=[point.digest for point in points],
             textposition="top center",
             textfont={"size": 12, "color": INK},
-            marker={"symbol": "star", "size": 15, "color": INK}
-            | {"line": {"width": 1, "color": PAPER}},
+            marker={"symbol": symbol, "size": 15, "color": INK, "line": line},
         )
+        for points, name, symbol, line in kinds
+        if points
     ]

@@ -100,8 +100,8 @@ def seeds_figure(
 
 
 def _interesting(at: Floats, volume: Floats) -> tuple[float, float]:
-    """The volume after a twentieth of the trials, and the last: the first steps hide the rest."""
-    early = np.searchsorted(at, at[-1] / 20, side="right") - 1
+    """The volume after a tenth of the trials, and the last: the first steps hide the rest."""
+    early = np.searchsorted(at, at[-1] / 10, side="right") - 1
     return float(volume[max(early, 0)]), float(volume[-1])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from nas.figures.axes import axis_of
 from nas.figures.palette import BLUE, INK, MUTED, VERMILLION
 from nas.figures.style import empty, styled
 from nas.figures.text import cleaned, finite, plain
@@ -62,7 +63,15 @@ def noise_figure(rows: Sequence[Mapping[str, Any]], *, height: int = 400) -> go.
         )
     styled(figure, height=height)
     figure.update_layout(margin={"l": 58, "r": 16, "t": 16, "b": 104})
-    figure.update_xaxes(title_text="measured latency [ms]", type="log", nticks=6)
+    axis = axis_of("latency_ms", log=True)
+    at = [axis.position(x) for x, _, _ in (*inner, *between)]
+    figure.update_xaxes(
+        title_text="measured latency [ms]",
+        type="log",
+        nticks=6,
+        tickformat=axis.tick_format,
+        tickvals=axis.ticks(min(at), max(at)),
+    )
     figure.update_yaxes(title_text="spread, relative", tickformat=".1%", rangemode="tozero")
     return figure
 
@@ -116,7 +125,10 @@ def fidelity_figure(
                 "thickness": 1.5,
                 "width": 0,
             },
-            hovertext=[f"{name}: τ {tau:.3f}, n {plain(n, 10)}" for tau, *_, name, n in rows],
+            hovertext=[
+                f"{name}: τ {tau:.3f}{_between_words(low, high)}, n {plain(n, 10)}"
+                for tau, low, high, name, n in rows
+            ],
             hoverinfo="text",
             showlegend=False,
         )
@@ -127,3 +139,7 @@ def fidelity_figure(
     figure.update_xaxes(title_text="Kendall τ with inherited accuracy", range=[-1.05, 1.05])
     figure.update_yaxes(autorange="reversed")
     return figure
+
+
+def _between_words(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"

@@ -111,7 +111,7 @@ def page(browser, address) -> Iterator[object]:
 
 def opened(page, address: str, query: str = "?runs=first&runs=second") -> None:
     page.goto(address + "/" + query)
-    page.wait_for_selector("#front .scatterlayer .points path")
+    page.wait_for_selector("#front .scatterlayer .points path", state="attached")
 
 
 def query_of(page) -> dict[str, list[str]]:
@@ -314,5 +314,7 @@ def test_the_page_is_named_for_readers_and_keys(page, address):
         .map(e => e.outerHTML.slice(0, 200))"""
     )
     assert nameless == []
+    offered = "[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
+    assert [title for title in page.evaluate(offered) if "hare" in title] == []  # nothing leaves
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the trade-off"

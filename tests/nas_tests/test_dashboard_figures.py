@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from nas.figures.hypervolume import Moves, common_box, seeds_figure, volumes
 from nas.figures.layer_costs import block_latencies, block_memory, fit_latency
 from nas.figures.noise import noise_figure
 from nas.figures.usage import usage_figure
+from nas.front import Metric
 from nas.pareto import Box, hypervolume
 from tests.nas_tests.report_toy import architecture, member_of, trace
 
@@ -221,3 +223,29 @@ def test_the_overrides_describe_a_space_with_the_architecture():
     space = {"image_size": [16, 16], "channels": 1, "head_dim": 16, "stages": stages}
     space["patch_size"] = yaml.safe_load(given["space.patch_size"])
     assert SearchSpace(space, all_cards()).why_not(LARGE) is None
+
+
+def test_every_run_stays_in_sight_and_its_own_outliers_do_not():
+    import plotly.graph_objects as go
+
+    from nas.dashboard.panels.trade_off import look_at
+
+    def run(*costs):
+        one = member_of(SMALL, tied=False, dominated=False)
+        values = [{"latency_ms": Metric(value=cost, kind="measured")} for cost in costs]
+        members = [replace(one, metrics=metrics) for metrics in values]
+        return SimpleNamespace(front=SimpleNamespace(members=members))
+
+    x, y = axis_of("latency_ms"), axis_of("peak_memory_mb")
+    many, few = run(*(10.0 + 0.1 * i for i in range(12)), 90.0), run(40.0)
+    for runs, stars, high in (
+        ([many], [], 20),
+        ([many, few], [], 50),
+        ([many], [{"latency_ms": 60}], 70),
+    ):
+        figure = go.Figure()
+        figure.update_xaxes(range=[0, 100])
+        look_at(figure, runs, stars, x, y)
+        low, end = figure.layout.xaxis.range
+        assert low == 0
+        assert high - 10 < end < high

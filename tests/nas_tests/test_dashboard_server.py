@@ -77,7 +77,7 @@ def value(name: str, prop: str, given: object) -> dict:
 def front_of(client, view: dict, selection: dict):
     inputs = [value("view", "data", view), value("selection", "data", selection)]
     inputs += [value("version", "data", "1")]
-    output = "..front.figure...drawn-key.data...trials-due.data.."
+    output = _output(client, "..front.figure...drawn-key.data")
     return call(client, output, inputs, [value("drawn-key", "data", None)], ["view.data"])
 
 

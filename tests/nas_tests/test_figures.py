@@ -362,3 +362,22 @@ def test_figures_load_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_words_beside_marks_stay_in_the_view():
+    """Under a mark at the upper edge, to the right at the left edge; many marks have none."""
+    x, y = axis_of("latency_ms"), axis_of("accuracy")
+    members = [member_of(SMALL, tied=False, dominated=False)]
+    stars = [{"name": "corner", "latency_ms": 0.0, "accuracy": 1.0}]
+    stars += [{"name": "far", "latency_ms": 100.0, "accuracy": 0.0}]
+    begun = [{"name": f"start {i}", "latency_ms": 50.0, "accuracy": 0.5} for i in range(9)]
+    rows = [*stars, *({**row, "start": True} for row in begun)]
+    figure = front_figure([FrontSeries(name="a", members=members)], x, y, baselines=rows)
+    assert list(named(figure, "baselines").textposition) == ["bottom right", "top left"]
+    assert named(figure, "what the search began with").mode == "markers"
+
+
+def test_a_metric_that_is_no_objective_of_the_run_has_its_own_words():
+    axis = axis_of("throughput")
+    assert (axis.label, axis.unit, axis.direction) == ("throughput", "images/s", "max")
+    assert axis_of("nothing known").label == "nothing known"

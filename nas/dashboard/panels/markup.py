@@ -15,7 +15,9 @@ GRAPH_CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
     "scrollZoom": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    # Plotly's button for sharing would send the figure to its makers.
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud"],
+    "plotlyServerURL": "",
     "toImageButtonOptions": {"format": "svg", "filename": "formfinder"},
 }
 _STILL: Any = {**GRAPH_CONFIG, "scrollZoom": False, "displayModeBar": False}

@@ -15,7 +15,8 @@ from nas.dashboard.view import View
 from nas.figures.axes import Axis, axis_of
 from nas.figures.cloud import GONE, TrialColumns
 from nas.figures.front import front_figure
-from nas.figures.front_points import FrontSeries
+from nas.figures.front_points import FrontSeries, baseline_value
+from nas.figures.labels import place_labels
 from nas.figures.palette import INK
 from nas.figures.text import finite
 from nas.front import Member, Metric
@@ -45,7 +46,12 @@ def trade_off(
     series = [_series(state, run, place, view) for place, run in enumerate(runs)]
     stars: dict[str, Mapping[str, Any]] = {}
     if "stars" in view.flags:
-        stars = {str(star.get("name")): star for run in runs for star in run.baselines}
+        # Runs that differ in the seed may share them: the same star is drawn once.
+        stars = {
+            f"{star.get('name')} {star.get(x.name)} {star.get(y.name)}": star
+            for run in runs
+            for star in run.baselines
+        }
     figure = front_figure(
         series,
         x,
@@ -62,7 +68,8 @@ def trade_off(
         _mark(figure, one, x, y, view.values == "predicted", symbol, label)
     figure.update_layout(margin={"l": 62, "r": 18, "t": 14, "b": 96}, dragmode="pan")
     figure.update_layout(height=None)  # the page says how high
-    _look_at(figure, runs, x, y, view)
+    look_at(figure, runs, [s for s in stars.values() if s.get("start") is not True], x, y)
+    place_labels(figure, x, y)
     _ticks(figure.layout.xaxis, x)
     _ticks(figure.layout.yaxis, y)
     if span is not None:
@@ -81,30 +88,52 @@ def _ticks(layout: Any, axis: Axis) -> None:
         layout.dtick = "D2"
 
 
-def _look_at(figure: go.Figure, runs: Sequence[Snapshot], x: Axis, y: Axis, view: View) -> None:
+def look_at(
+    figure: go.Figure,
+    runs: Sequence[Snapshot],
+    stars: Sequence[Mapping[str, Any]],
+    x: Axis,
+    y: Axis,
+) -> None:
     """A front may end in members that are far worse in everything else: they would press the
-    others flat. What lies beyond Tukey's fences is out of sight until somebody zooms out.
+    others flat. What lies beyond Tukey's fences of its own run is out of sight until somebody
+    zooms out; every run and every baseline stays in sight.
     """
-    members = [m for run in runs for m in run.front.members if m.dominated is not True]
     for axis, layout in ((x, figure.layout.xaxis), (y, figure.layout.yaxis)):
-        known = (
-            axis.drawable(m.metrics[axis.name].value) for m in members if axis.name in m.metrics
-        )
-        places = np.array([axis.position(value) for value in known if value is not None])
-        if len(places) < 8 or layout.range is None:
+        spans = [span for run in runs if (span := _fenced(run, axis)) is not None]
+        if not spans or layout.range is None:
             continue
-        first, third = np.percentile(places, (25, 75))
-        bottom, top = first - 3 * (third - first), third + 3 * (third - first)
-        far = 0.25 * (top - bottom)  # what is just beyond is no reason to hide it
+        known = [axis.drawable(baseline_value(star, axis.name)) for star in stars]
+        at = [axis.position(value) for value in known if value is not None]
+        bottom = min([*(span[0] for span in spans), *at])
+        top = max([*(span[1] for span in spans), *at])
+        pad = 0.08 * (top - bottom)
         low, high = layout.range
-        if places.min() < bottom - far:
-            low = max(low, bottom)
-        if places.max() > top + far:
-            high = min(high, top)
+        if any(span[2] for span in spans):
+            low = max(low, bottom - pad)
+        if any(span[3] for span in spans):
+            high = min(high, top + pad)
         if axis.share and not axis.log:
             high = min(high, 1.004)
         if low < high:
             layout.range = [float(low), float(high)]
+
+
+def _fenced(run: Snapshot, axis: Axis) -> tuple[float, float, bool, bool] | None:
+    """Ends of a front, without what is far out, and whether anything is below and above them."""
+    members = [m for m in run.front.members if m.dominated is not True and axis.name in m.metrics]
+    known = (axis.drawable(m.metrics[axis.name].value) for m in members)
+    places = np.array([axis.position(value) for value in known if value is not None])
+    if not len(places):
+        return None
+    low, high = float(places.min()), float(places.max())
+    if len(places) < 8:
+        return low, high, False, False
+    first, third = np.percentile(places, (25, 75))
+    bottom, top = float(first - 3 * (third - first)), float(third + 3 * (third - first))
+    far = 0.25 * (top - bottom)  # what is just beyond is no reason to hide it
+    below, above = low < bottom - far, high > top + far
+    return bottom if below else low, top if above else high, below, above
 
 
 def _series(state: State, run: Snapshot, place: int, view: View) -> FrontSeries:

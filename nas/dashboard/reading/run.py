@@ -169,7 +169,7 @@ def started_with(start: Mapping[str, Any], log: TrialLog) -> list[dict[str, Any]
         if trial.digest in wanted:
             row = wanted.pop(trial.digest)
             name = f"start {len(rows) + 1}"
-            rows.append({"name": name, "architecture": row, **trial.metrics})
+            rows.append({**trial.metrics, "name": name, "architecture": row, "start": True})
     return rows
 
 
