@@ -30,9 +30,10 @@ from playwright.sync_api import Page, sync_playwright
 
 BATCH = 6
 MAIN = "import sys; from nas.cli import main; sys.exit(main())"
-# Notes when requests begin and when plotly has drawn.
+# Notes when requests begin, when plotly has drawn, and in which frame there were fronts and status
+# strip, and all trials: on the page's own clock, which starts with the navigation.
 PROBE = """
-window.asked = []; window.drawn = []; window.trials = 0;
+window.asked = []; window.drawn = []; window.seen = {};
 const fetched = window.fetch;
 window.fetch = (url, options) => {
   if (options && options.body) window.asked.push([performance.now(), String(options.body)]);
@@ -45,10 +46,21 @@ const watch = setInterval(() => {
   window.drawn.push(performance.now());
   plot.on('plotly_afterplot', () => {
     window.drawn.push(performance.now());
-    window.trials = plot._fullData.filter(trace => trace.type === 'scattergl')
+    const trials = plot._fullData.filter(trace => trace.type === 'scattergl')
       .reduce((sum, trace) => sum + trace.x.length, 0);
+    if (trials > COUNT) note('trials');
   });
 }, 5);
+function note(name) {  // once the frame that shows it has been drawn
+  if (!(name in window.seen)) requestAnimationFrame(() => setTimeout(() => {
+    window.seen[name] = window.seen[name] || performance.now();
+  }));
+}
+(function look() {
+  const there = document.querySelector('#front .scatterlayer .points path')
+    && document.querySelector('.status-row');
+  if (there) note('fronts'); else requestAnimationFrame(look);
+})();
 """
 
 
@@ -76,16 +88,12 @@ def grown(run: Path, target: Path, count: int) -> list[bytes]:
     return made[count:]
 
 
-def paint(page: Page, address: str, count: int) -> tuple[float, float]:
+def paint(page: Page, address: str) -> tuple[float, float]:
     """Seconds from opening the page to its fronts and status strip, and to all trials."""
-    began = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_selector("#front .scatterlayer .points path", state="attached")
-    page.wait_for_selector(".status-row")
-    page.wait_for_function("window.drawn.length > 0")
-    fronts = time.perf_counter() - began
-    page.wait_for_function(f"window.trials > {count}")
-    return fronts, time.perf_counter() - began
+    page.wait_for_function("seen.fronts && seen.trials")
+    fronts, trials = page.evaluate("[seen.fronts, seen.trials]")
+    return fronts / 1000, trials / 1000
 
 
 def refresh(page: Page, journal: Path, lines: list[bytes]) -> float:
@@ -129,9 +137,9 @@ def main() -> None:
             started = time.perf_counter() - began
             browser = driver.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1366, "height": 768})
-            page.add_init_script(PROBE)
             # Some break a limit, some failed, some are members: half is surely beyond these.
-            paints = [paint(page, found[0], options.trials // 2) for _ in range(3)]
+            page.add_init_script(PROBE.replace("COUNT", str(options.trials // 2)))
+            paints = [paint(page, found[0]) for _ in range(3)]
             refreshes = []
             for turn in range(options.refreshes):
                 lines = more[turn * BATCH : (turn + 1) * BATCH]
