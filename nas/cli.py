@@ -10,7 +10,9 @@ import errno
 import importlib
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    sys.stderr.write(f"formfinder: {masked(line)}\n")
+    said = f"formfinder: {masked(line)}"
+    if sys.stderr.isatty():  # for other programs it stays one line
+        width = max(shutil.get_terminal_size().columns, 40)
+        said = textwrap.fill(said, width, break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{said}\n")
     return code
 
 
@@ -87,11 +93,13 @@ def _dispatch(args: list[str]) -> None:
 
 def _compose(command: Command, words: list[str]) -> None:
     if command.name == "retrain":
-        from nas.retraining.words import model_words
+        from nas.retraining.words import check_keys, model_words
 
         words = model_words(words)
     flags, given = split_words(words)
     overrides = [hidden(override) for override in given]
+    if command.name == "retrain":
+        check_keys(overrides, command.sections)
     reads = command.usage.startswith(("RUN ", "RUN|"))
     if reads and not any(text.startswith("run=") for text in overrides):
         line = f"formfinder {command.name} {command.usage}"

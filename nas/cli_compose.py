@@ -130,6 +130,9 @@ def _rebased(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     for key in _keys(overrides):
         if key == "experiment":
             raise bad_value("experiment", "...", "none beside run= or supernet=")
+        if key in ("init", "init_order") and config.run is None:
+            allowed = "none beside supernet=, whose weights are trained already"
+            raise bad_value(key, getattr(config, key), allowed)
         _copy(key.replace("/", ".").split("."), config, base)
     return base
 

@@ -59,7 +59,8 @@ def command_help(command: Command) -> str:
     if command.composes:
         parts.append(_GROUPS)
         parts.append(_keys(command))
-        parts.append("Every command takes every key; those it does not use change nothing.")
+        if command.name != "retrain":  # which refuses the others
+            parts.append("Every command takes every key; those it does not use change nothing.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -12,6 +12,8 @@ FILES = {
     "space": "search spaces, a YAML file each",
     "experiment": "whole sets of keys, a YAML file each",
 }
+COMBINED = ("hardware",)
+"""Kinds whose files combine members with other settings."""
 
 
 def list_members(args: Sequence[str]) -> None:
@@ -25,6 +27,7 @@ def list_members(args: Sequence[str]) -> None:
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     known = [*KINDS, *FILES]
@@ -36,17 +39,29 @@ def list_members(args: Sequence[str]) -> None:
     if args:
         table.add_column(args[0], no_wrap=True)
         table.add_column("what it is")
-        for name, summary in files(args[0]) if args[0] in FILES else members(args[0]):
-            table.add_row(name, summary)
+        for name, summary in _rows(args[0]):
+            table.add_row(name, escape(summary))
     else:
         table.add_column("kind", no_wrap=True)
         table.add_column("what it is")
         table.add_column("members")
         for kind, (_, _, summary) in KINDS.items():
-            table.add_row(kind, summary, ", ".join(registry(kind).names()))
+            table.add_row(kind, summary, ", ".join(_names(kind)))
         for kind, summary in FILES.items():
-            table.add_row(kind, summary, ", ".join(name for name, _ in files(kind)))
+            table.add_row(kind, summary, ", ".join(_names(kind)))
     Console(highlight=False).print(table)
+
+
+def _rows(kind: str) -> Iterator[tuple[str, str]]:
+    """Name and summary of what can be chosen: registered members, then files."""
+    if kind in KINDS:
+        yield from members(kind)
+    if kind in FILES or kind in COMBINED:
+        yield from files(kind)
+
+
+def _names(kind: str) -> list[str]:
+    return registry(kind).names() if kind in KINDS else [name for name, _ in files(kind)]
 
 
 def files(group: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,12 @@ class Display:
     def line(self, text: str) -> None:
         """One line of plain text: markup in names from files means nothing."""
         self.console.print(f"  {text}", markup=False)
+
+    def prose(self, text: str) -> None:
+        """A sentence or two, broken between words at the terminal's width."""
+        width = max(self.console.width - 2, 40)
+        for part in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
+            self.line(part)
 
     @contextmanager
     def bar(self, what: str, total: int, unit: str = "", done: int = 0) -> Iterator[Bar]:

@@ -13,6 +13,7 @@ from search_spaces.errors import UserError, bad_value, unknown_name
 
 OPTIONS = ("top", "json")
 CHUNK = 64
+NAMED = 5  # unreadable pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,20 @@ def predict(args: Sequence[str]) -> None:
             ``top=N``, ``json=true`` or ``--json``.
 
     Raises:
-        UserError: a word cannot be read, the model is none, or a picture cannot be opened.
+        UserError: a word cannot be read, the model is none, or a picture cannot be opened (said
+            after what the model says of the others).
     """
     request = read_request(args)
-    answers = predicted(request)
+    answers, unread = predicted(request)
     if request.as_json:
         for answer in answers:
             sys.stdout.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
-    else:
+    elif answers:
         _table(answers)
+    if unread:
+        count = f"{len(unread)} of {len(request.images)} pictures cannot be opened: "
+        listed = "; ".join(unread[:NAMED]) + ("; ..." if len(unread) > NAMED else "")
+        raise UserError(listed if len(request.images) == 1 else count + listed)
 
 
 def read_request(args: Sequence[str]) -> Request:
@@ -106,11 +112,11 @@ def _pictures(path: Path) -> list[Path]:
     return found
 
 
-def predicted(request: Request) -> list[Answer]:
-    """The model's answers, picture by picture.
+def predicted(request: Request) -> tuple[list[Answer], list[str]]:
+    """The model's answers, picture by picture, and what is wrong with those it cannot open.
 
     Raises:
-        UserError: the model is none, or a picture cannot be opened.
+        UserError: the model is none.
     """
     import torch
 
@@ -120,9 +126,18 @@ def predicted(request: Request) -> list[Answer]:
     transform, model = load_transform(request.model), load_model(request.model)
     top = min(request.top, len(classes))
     answers: list[Answer] = []
+    unread: list[str] = []
     for start in range(0, len(request.images), CHUNK):
-        chunk = request.images[start : start + CHUNK]
-        images_BCHW = torch.cat([transform(path) for path in chunk])
+        chunk, opened = [], []
+        for path in request.images[start : start + CHUNK]:
+            try:
+                opened.append(transform(path))
+                chunk.append(path)
+            except UserError as error:
+                unread.append(str(error))
+        if not opened:
+            continue
+        images_BCHW = torch.cat(opened)
         with torch.inference_mode():
             best = model(images_BCHW).softmax(dim=1).topk(top, dim=1)
         for path, values, indices in zip(
@@ -131,7 +146,7 @@ def predicted(request: Request) -> list[Answer]:
             pairs = zip(indices, values, strict=True)
             named = [{"class": classes[i], "probability": round(p, 6)} for i, p in pairs]
             answers.append(Answer(str(path), named))
-    return answers
+    return answers, unread
 
 
 def _table(answers: Sequence[Answer]) -> None:

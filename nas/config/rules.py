@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.config.registries import names, registry
 from nas.config.retraining import PRECISIONS, WEIGHTS
-from nas.config.schema import RunConfig
+from nas.config.schema import PrefilterConfig, RunConfig
 from nas.config.store import to_dict
 from nas.hardware.device import check_settings
 from search_spaces.errors import UserError, bad_value, unknown_name
@@ -167,8 +167,12 @@ def _check_names(config: RunConfig) -> None:
     _check_member("executor.name", config.executor.name, "executor")
     _check_member("tracking.name", config.tracking.name, "tracker")
     _check_tracking(config)
-    if config.search.prefilter.proxy is not None:
-        _check_member("search.prefilter.proxy", config.search.prefilter.proxy, "proxy")
+    prefilter = config.search.prefilter
+    if prefilter.proxy is None and prefilter.keep != PrefilterConfig().keep:
+        allowed = f"{PrefilterConfig().keep:g} unless search.prefilter.proxy names who judges"
+        raise bad_value("search.prefilter.keep", prefilter.keep, allowed)
+    if prefilter.proxy is not None:
+        _check_member("search.prefilter.proxy", prefilter.proxy, "proxy")
     if config.retrain.augmentation is not None:
         _check_recipe(config.retrain.augmentation)
     for name in config.proxies.names:

@@ -152,7 +152,7 @@ class FinetuneConfig:
 class ExportConfig:
     """What ``formfinder export`` writes beside ``best.json``."""
 
-    formats: list[str] = resumable([], "formats to write; none: all that fit")
+    formats: list[str] = resumable([], "formats to write; []: all that fit")
     all_front: bool = resumable(False, "every member of the front, not the winner alone")
 
 

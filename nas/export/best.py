@@ -65,6 +65,9 @@ def read_architecture(data: Mapping[str, Any], source: Path) -> Architecture:
 
     whole = schema()
     part = {**whole["$defs"]["architecture"], "$defs": whole["$defs"]}
+    if not set(part["properties"]) & set(data):
+        needed = ", ".join(part["required"])
+        raise UserError(f"{source}: no architecture, best.json or front.json; {needed} are missing")
     _refuse(jsonschema.Draft202012Validator(part), data, source)
     return Architecture.from_dict(data)
 
@@ -74,7 +77,15 @@ def _refuse(validator: Any, data: Mapping[str, Any], source: Path) -> None:
     if errors:
         field = errors[0].json_path.removeprefix("$").removeprefix(".")
         where = f"{field}: " if field else ""
-        raise UserError(f"{source}: {where}{_short(errors[0].message)}")
+        raise UserError(f"{source}: {where}{_in_words(errors[0])}")
+
+
+def _in_words(error: Any) -> str:
+    """What the schema finds wrong, in this program's words where they are plainer."""
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"lacks {', '.join(map(repr, missing))}"
+    return _short(error.message)
 
 
 def read_best(path: Path | str) -> dict[str, Any]:

@@ -54,8 +54,9 @@ def retrain(config: RunConfig) -> Path:
     start = _start(config)
     session = Session(start.run, start.model, config.retrain, display)
     target = session.folder / "best.json"
+    teacher = session.teacher()  # refused before anything is said or written
     display.step(f"Retrain {start.member.digest}: {session.folder}")
-    done = session.train()
+    done = session.train(teacher)
     passes = [*start.passes, done]
     data = export_member(start.run, start.front, start.member, start.model, target, display, passes)
     _summarise(data, target, display)
@@ -133,7 +134,7 @@ def _summarise(best: dict[str, Any], target: Path, display: Display) -> None:
             )
     display.table("", ("", "val", "test"), rows)
     test = metrics["test_accuracy"]
-    display.line(
+    display.prose(
         f"95 % interval on test [{test['low']:.3f}, {test['high']:.3f}], {test['n']} images; "
         f"val before {done['val_before']:.4f}, epoch {done['kept_epoch']} of {done['epochs']} kept"
     )

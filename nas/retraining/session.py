@@ -19,9 +19,10 @@ from nas.display import Display
 from nas.evaluator import hits
 from nas.retraining.options import AloneOptions
 from nas.retraining.precision import resolve_precision
-from nas.retraining.teacher import load_teacher
+from nas.retraining.teacher import Teacher, load_teacher
 from nas.retraining.trainer import AloneTrainer, StepNote
 from nas.run import Run
+from search_spaces.errors import bad_value
 from supernet.extract import VisionTransformer
 from supernet.training.checkpoint import weights_hash
 from supernet.training.loop import TrainingData
@@ -61,11 +62,18 @@ class Session:
         self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.folder = run.folder.found / "retrained" / self.digest
 
-    def train(self) -> dict[str, Any]:
+    def teacher(self) -> Teacher | None:
+        """Who teaches, if anybody does.
+
+        Raises:
+            UserError: it does not exist or does not fit.
+        """
+        return load_teacher(self._run, self._config, self._device)
+
+    def train(self, teacher: Teacher | None) -> dict[str, Any]:
         """Train, or go on; the pass as it is recorded in ``best.json``."""
         keep_large_blocks()
         run, options, device = self._run, self._options, self._device
-        teacher = load_teacher(run, self._config, device)  # refused before anything is written
         judge = val_judge(run, device)
         before = judge(self._model.to(device))
         inherits = self._config.weights == "inherited"
@@ -113,7 +121,7 @@ class Session:
         options, config = self._options, self._config
         begun = f", epoch {trainer.state.epoch} on" if trainer.state.epoch else ""
         taught = f", teacher {config.teacher}" if config.teacher else ""
-        self._display.line(
+        self._display.prose(
             f"{config.weights} weights, {options.epochs} epochs{begun}, "
             f"learning rate {options.lr:g}, {options.precision} on {self._device.type}{taught}"
         )
@@ -137,9 +145,13 @@ def options_of(run: Run, config: RetrainConfig, device: torch.device) -> AloneOp
     def or_else(value: Any, default: Any) -> Any:
         return default if value is None else value
 
+    batch_size = or_else(config.batch_size, training.batch_size)
+    if config.accumulate > batch_size:
+        allowed = f"1 to {batch_size}, the images of a step"
+        raise bad_value("retrain.accumulate", config.accumulate, allowed)
     return AloneOptions(
         epochs=config.epochs,
-        batch_size=or_else(config.batch_size, training.batch_size),
+        batch_size=batch_size,
         accumulate=config.accumulate,
         lr=or_else(config.lr, training.lr * share),
         layer_decay=config.layer_decay,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
+from nas.config.retraining import RetrainConfig
 from search_spaces.errors import UserError
 
 CONFIG = "config.yaml"
@@ -17,6 +20,25 @@ def model_words(words: Sequence[str]) -> list[str]:
         UserError: the file lies in no run folder.
     """
     return [word for given in words for word in _expanded(given)]
+
+
+def check_keys(overrides: Sequence[str], sections: Sequence[str]) -> None:
+    """Refuse keys of a whole run, which a single model's training does not read.
+
+    Raises:
+        UserError: names the first, and the key of the same name that is read, if there is one.
+    """
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        root = re.split(r"[./]", key)[0]
+        if root not in ("run", "hydra", *sections):
+            leaf = re.split(r"[./]", key)[-1]
+            own = leaf in {field.name for field in fields(RetrainConfig)}
+            hint = f"; did you mean retrain.{leaf}?" if own else ""
+            raise UserError(
+                f"retrain: {key} is not read{hint} (read are retrain.KEY, "
+                f"{', '.join(name for name in sections if name != 'retrain')})"
+            )
 
 
 def _expanded(word: str) -> Iterator[str]:

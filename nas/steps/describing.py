@@ -113,7 +113,7 @@ def _layers(architecture: Architecture, num_classes: int, display: Display) -> N
         f"fp32 at batch 1: {work.peak_memory_mb():.3f} MB peak (closed form), of which "
         f"{work.peak_activation_mb():.3f} MB activations"
     )
-    display.line(COUNTING_RULE)
+    display.prose(COUNTING_RULE)
 
 
 def _metrics(metrics: dict[str, Any], display: Display) -> None:

@@ -38,7 +38,7 @@ def fit_profiles(run: Run, display: Display) -> None:
     for one in run.searches:
         device = as_described(one.profile)
         if device is not None:
-            display.line(f"{one.profile.key()}: estimated from the spec sheet, nothing to measure")
+            display.prose(f"{one.profile.key()}: estimated from the spec sheet, nothing to measure")
             continue
         _fit_with_twin(one, display)
     if all(as_described(profile) is not None for profile in run.profiles):

@@ -80,12 +80,12 @@ def refused_line(path):
         ({"task.classes": ["one"]}, ["task.classes: ['one'] is too short"]),
         ({"task.classes": ["a", "b"]}, ["head.bias is (10,), wanted is (2,)"]),
         ({"wieghts": {}}, ["'wieghts' was unexpected"]),
-        ({"metrics": GONE}, ["'metrics' is a required property"]),
-        ({"metrics.test_accuracy": GONE}, ["metrics: 'test_accuracy' is a required property"]),
+        ({"metrics": GONE}, ["best.json: lacks 'metrics'"]),
+        ({"metrics.test_accuracy": GONE}, ["metrics: lacks 'test_accuracy'"]),
         ({"metrics.latency_ms.value": "fast"}, ["metrics.latency_ms.value: 'fast'", "number"]),
         ({"metrics.latency_ms.value": float("nan")}, ["damaged", "NaN is no number"]),
         ({"metrics.latency_ms.kind": "guessed"}, ["metrics.latency_ms.kind: 'guessed'"]),
-        ({"transform": {}}, ["transform: 'image_size' is a required property"]),
+        ({"transform": {}}, ["transform: lacks 'image_size', "]),
         ({"transform.std": [0]}, ["transform.std[0]: 0"]),
         ({"transform.image_size": 32}, ["transform: makes images of 32 px", "[16, 16]"]),
     ],
@@ -203,7 +203,9 @@ def test_describe_shows_every_layer_of_a_run_a_file_and_an_architecture(
     (tmp_path / "a.json").write_text(json.dumps(exported["architecture"]))
     for target in (finished, finished / "best.json", finished / "front.json", tmp_path / "a.json"):
         assert main(["describe", str(target)]) == 0
-        assert exported["digest"] in capsys.readouterr().out
+        output = capsys.readouterr().out
+        assert exported["digest"] in output
+        assert max(len(line.rstrip()) for line in output.splitlines()) <= 80
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,7 @@ def test_describe_tells_what_is_wrong_with_an_architecture(
 
 def test_describe_of_anything_else_is_refused(tmp_path, refusal):
     (tmp_path / "x.json").write_text("{}")
-    assert "x.json" in refusal("describe", str(tmp_path / "x.json"))
+    line = refusal("describe", str(tmp_path / "x.json"))
+    assert "x.json: no architecture, best.json or front.json; image_size, " in line
     (tmp_path / "folder").mkdir()
     assert "is it a finished run?" in refusal("describe", str(tmp_path / "folder"))

@@ -110,6 +110,9 @@ def test_list_prints_one_kind_by_name_with_its_summary(capsys):
     [
         ("space", "digits", "Small images, few classes"),
         ("experiment", "smoke", "Does every step run?"),
+        ("hardware", "cpu", "this computer's processor"),
+        ("hardware", "cpu_torch", "This processor with PyTorch"),
+        ("hardware", "cpu_openvino", "formfinder[openvino]"),
         ("predictor", "gp", "Gaussian process"),
     ],
 )
@@ -117,7 +120,7 @@ def test_list_knows_files_and_predictors_too(capsys, kind, name, summary):
     assert main(["list", kind]) == 0
     output = capsys.readouterr().out
     assert name in output
-    assert summary in output
+    assert " ".join(summary.split()) in " ".join(output.split())
     assert main(["list", f"{kind[:-1]}"]) == 2
     assert f"did you mean '{kind}'?" in capsys.readouterr().err
 
@@ -241,6 +244,7 @@ def test_the_configuration_is_printed_on_request(calls, capsys):
         ("run name=${nope}", ["nope"]),
         ("run search.trials=0", ["search.trials=0", "1 or more"]),
         ("run search.objectives=[acuracy]", ["'acuracy'", "did you mean 'accuracy'"]),
+        ("run search.prefilter.keep=0.2", ["keep=0.2", "search.prefilter.proxy"]),
         ("pick", ["pick", "RUN"]),
         ("pick nowhere", ["'nowhere'", "run folder"]),
         ("run run=nowhere", ["run='nowhere'", "no such run folder"]),
@@ -303,6 +307,24 @@ def test_a_trained_supernet_is_searched_for_other_hardware_under_another_name(ca
     assert list(config.hardware) == ["cpu_torch"]
     assert config.space == {"patch_size": [4]}
     assert run_folder(config).name == "digits-cpu_torch-s7"
+
+
+@pytest.mark.parametrize("word", ["init=timm:vit_tiny_patch16_224", "init_order=none"])
+def test_a_trained_supernet_starts_from_no_other_weights(calls, capsys, tmp_path, word):
+    stored_run(tmp_path / "runs" / "old", name="old")
+    line = refusal(capsys, "search", "supernet=runs/old", word)
+    assert word.partition("=")[0] in line
+    assert "none beside supernet=" in line
+    assert calls == []
+
+
+def test_long_refusals_are_broken_between_words_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["list", "attentoin"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) > 1
+    assert max(map(len, told)) <= 80
 
 
 def test_an_experiment_does_not_mix_with_a_run_folder(calls, capsys, tmp_path):

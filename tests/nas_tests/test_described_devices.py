@@ -18,8 +18,9 @@ from nas.hardware.profile import HardwareProfile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.roofline.estimating import estimate_work
 from nas.roofline.kernels import Setting, misaligned, price, traffic
-from nas.roofline.slow import changes, neighbours, padded_sizes
+from nas.roofline.slow import Change, changes, neighbours, padded_sizes
 from nas.runtimes.base import RUNTIMES
+from nas.steps import describing_device
 from search_spaces.errors import UserError
 from search_spaces.presets import preset
 from search_spaces.space import SearchSpace
@@ -298,7 +299,7 @@ def deit_file(tmp_path):
 def test_describe_says_where_the_time_goes(deit_file, capsys) -> None:
     assert main(["describe", deit_file, "hardware=rtx4090", "batch=64"]) == 0
     out = capsys.readouterr().out
-    for part in ("RTX 4090, estimated", "batch 64", "0.11.mlp", "of peak", "saves", "estimated"):
+    for part in ("RTX 4090, estimated", "batch 64", "0.11.mlp", "peak", "saves", "estimated"):
         assert part in out
     assert max(map(len, out.splitlines())) <= 80
 
@@ -309,6 +310,19 @@ def test_describe_for_a_microcontroller_shows_every_schedule(deit_file, capsys) 
     n, x = 17, 17 * 192
     assert f"naive {(2 * x + n * 4 * 192) / 1024:.1f}, " in out  # at so few tokens the MLP's
     assert "KiB of 1024" in out
+
+
+def test_changes_that_save_next_to_nothing_are_not_listed(deit_file, capsys, monkeypatch) -> None:
+    small, large = (
+        Change(what=what, latency_ms=1.0, saved_ms=saved)
+        for what, saved in (("a small one", 1e-6), ("a large one", 1.0))
+    )
+    for found, shown in (([large, small], "a large one"), ([small], "no single change saves 1%")):
+        monkeypatch.setattr(describing_device, "changes", lambda *_, found=found: found)
+        assert main(["describe", deit_file, "hardware=a100"]) == 0
+        out = capsys.readouterr().out
+        assert shown in out
+        assert "a small one" not in out
 
 
 def test_describe_for_this_computer(deit_file, capsys) -> None:
@@ -324,7 +338,8 @@ def test_describe_for_this_computer(deit_file, capsys) -> None:
         (["hardware=rtx4090", "batch=many"], ["batch='many'", "a positive integer"]),
         (["batch=2"], ["name it with hardware=NAME"]),
         (["hardware=stm32f746", "batch=2"], ["1 on a microcontroller"]),
-        (["hardware=command"], ["nothing is known of the device"]),
+        (["hardware=command"], ["no spec sheet", "estimated are cpu, a100"]),
+        (["hardware=cuda"], ["no spec sheet", "formfinder profile hardware=cuda"]),
         (["hardware=cpu", "member=abc"], ["only a run or a front.json has members"]),
     ],
 )

@@ -57,6 +57,18 @@ def test_top_of_more_than_there_are_is_all(finished, pictures, capsys):
     assert sum(entry["probability"] for entry in classes) == pytest.approx(1, abs=1e-4)
 
 
+def test_the_others_are_answered_where_one_cannot_be_opened(finished, pictures, tmp_path, capsys):
+    for path in pictures[:2]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "0broken.png").write_bytes(pictures[0].read_bytes()[:40])
+    assert main(["predict", str(finished), str(tmp_path), "json=true"]) == 2
+    said = capsys.readouterr()
+    answered = [json.loads(line)["image"] for line in said.out.splitlines()]
+    assert sorted(answered) == sorted(str(tmp_path / path.name) for path in pictures[:2])
+    assert "1 of 3 pictures cannot be opened" in said.err
+    assert "0broken.png" in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

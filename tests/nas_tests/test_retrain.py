@@ -280,7 +280,10 @@ def test_a_run_is_retrained_tested_once_and_exported(folder, capsys):
     capsys.readouterr()
     assert main(words) == 0
     assert contents(folder) == after
-    assert f"{done['val_after']:.4f}" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"{done['val_after']:.4f}" in output
+    sentence = output[output.index("95 % interval") :].splitlines()
+    assert max(map(len, sentence)) <= 80
 
 
 def test_a_file_names_its_run_and_scratch_forgets_the_weights(folder):
@@ -305,12 +308,20 @@ def test_a_file_names_its_run_and_scratch_forgets_the_weights(folder):
         ("retrain.weights=old", "inherited | scratch"),
         ("retrain.precision=fp16", "allowed on a CPU is fp32 or bf16"),
         ("retrain.model=there.json", "no such file"),
+        ("retrain.accumulate=1000", "retrain.accumulate=1000: allowed is 1 to "),
+        ("training.epochs=3", "training.epochs is not read; did you mean retrain.epochs?"),
+        ("data/recipe=x", "retrain: data/recipe is not read (read are retrain.KEY, "),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(finished, refusal, word, said):
     before = contents(finished)
     assert said in refusal("retrain", str(finished), word, "device=cpu")
     assert contents(finished) == before
+
+
+def test_nothing_is_said_to_begin_before_the_teacher_is_there(finished, capsys):
+    assert main(["retrain", str(finished), "retrain.teacher=nobody"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_file_outside_any_run_asks_for_the_run(tmp_path, refusal):

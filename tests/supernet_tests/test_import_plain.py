@@ -292,6 +292,14 @@ def test_names_that_do_not_exist_name_the_nearest(origin, named) -> None:
         read_weights(origin)
 
 
+def test_only_names_that_would_be_read_are_suggested() -> None:
+    for name in ("vit_tny", "vit_smal_patch16_18x2_224"):
+        with pytest.raises(UserError, match="the nearest are") as refused:
+            read_weights(f"timm:{name}")
+        for near in str(refused.value).partition("the nearest are ")[2].split(", "):
+            convert(timm.create_model(near, pretrained=False))
+
+
 def test_a_folder_of_another_model_is_refused(tmp_path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "swin"}))
     with pytest.raises(UserError, match=r"has no model\.safetensors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from supernet.importing.imported import Imported
+
+MODULES = ("vision_transformer", "deit")  # of timm, that hold plain vision transformers
+LOOKED_AT = 12
 
 
 @WEIGHTS.register
@@ -71,9 +75,30 @@ def _check_name(name: str, *, pretrained: bool) -> None:
         return
     if name in plain:
         raise UserError(f"init=timm:{name}: timm has no weights of it; add @FILE.safetensors")
-    close = difflib.get_close_matches(name, [*tagged, *plain], n=3, cutoff=0.5)
+    usable = {known for module in MODULES for known in timm.list_models(module=module)}
+    if pretrained:
+        usable &= with_weights
+    offered = [known for known in [*tagged, *plain] if known.partition(".")[0] in usable]
+    close = list(islice(filter(_is_plain, _like(name, offered)), 3))
     hint = f"; the nearest are {', '.join(close)}" if close else ""
     raise UserError(f"init=timm:{name}: timm has no model of that name{hint}")
+
+
+def _like(name: str, known: list[str]) -> list[str]:
+    """Names that look like one, the most alike first."""
+    return difflib.get_close_matches(name, known, n=LOOKED_AT, cutoff=0.5)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a model can be read; it is made without memory for its weights."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            TimmWeights().convert(_create(name, pretrained=False), name)
+    except UserError:
+        return False
+    return True
 
 
 def _create(name: str, *, pretrained: bool) -> Any:
