@@ -46,18 +46,28 @@ def register(app: Dash, runs: Runs) -> None:
     )
     def synchronise(search: str | None, *rest: Any) -> tuple[Any, ...]:
         controls = dict(zip((name for name, _ in _CONTROLS), rest, strict=False))
-        clicked, relayout, _, _, _, charts, data, selection = rest[len(_CONTROLS) :]
+        clicked, relayout, *_, data, selection = rest[len(_CONTROLS) :]
         keys = list(runs.runs())
         before = View.of_data({**mapping(data), **mapping(selection)})
         if ctx.triggered_id in (None, "url") or data is None:
             view = View.of_query(search or "", keys)
         else:
             given = {**before.data(), **{k: v for k, v in controls.items() if v is not None}}
-            view = _after(View.of_data(given), keys, clicked, relayout, charts)
-        return _outputs(view, search or "", data, selection, controls)
+            view = _after(View.of_data(given), keys, clicked, relayout)
+            view = with_click(view, clicked, selection, keys)
+        return _outputs(view, search or "", data, selection, controls, str(_custom(clicked)))
 
 
-def _after(view: View, keys: list[str], clicked: Any, relayout: Any, charts: Any) -> View:
+def with_click(view: View, clicked: Any, selection: Any, keys: list[str]) -> View:
+    """The view after a click whose own request was overtaken: Dash drops the answer to a request
+    when the same callback is asked again, and the later one is told of its own cause alone.
+    """
+    if str(_custom(clicked)) == mapping(selection).get("clicked", "[]"):
+        return view
+    return replace(view, point=point_of(clicked, list(view.runs) or keys) or view.point)
+
+
+def _after(view: View, keys: list[str], clicked: Any, relayout: Any) -> View:
     """The view after whatever the user did."""
     trigger = ctx.triggered_id
     if trigger in ("x", "y", "flags"):
@@ -125,12 +135,12 @@ def zoom_of(relayout: Any, before: str) -> str:
 
 
 def _outputs(
-    view: View, search: str, data: Any, selection: Any, controls: dict[str, Any]
+    view: View, search: str, data: Any, selection: Any, controls: dict[str, Any], clicked: str
 ) -> tuple[Any, ...]:
     """Only what changed: an output that stays the same would draw everything again."""
     figure = {name: value for name, value in view.data().items() if name in _FIGURE}
     figure = {k: list(v) if isinstance(v, tuple) else v for k, v in figure.items()}
-    chosen = {"point": view.point, "pin": view.pin, "zoom": view.zoom}
+    chosen = {"point": view.point, "pin": view.pin, "zoom": view.zoom, "clicked": clicked}
     query = view.query()
     made: list[Any] = [
         query if query != search else no_update,

@@ -15,7 +15,8 @@ from nas.dashboard.jobs import Jobs
 from nas.dashboard.panels.drawn import FIGURES, LABELS
 from nas.dashboard.server import make_app
 from nas.dashboard.state import State, home_of
-from nas.dashboard.view import DRAWN
+from nas.dashboard.sync import with_click
+from nas.dashboard.view import DRAWN, View
 from nas.front import Front
 from search_spaces.errors import UserError
 from tests.nas_tests.report_toy import finished_run
@@ -275,3 +276,13 @@ def test_members_of_a_merged_front_are_exported_by_the_run_they_came_from(places
     digests = [member["digest"] for member in front["members"][:3]]
     homes = [home_of(state.find(f"merged|{digest}"), state.runs()) for digest in digests]
     assert [home and home.path for home in homes] == [places / "good", None, merged]
+
+
+def test_a_click_that_was_overtaken_still_counts():
+    """The request that overtakes it brings the click along; one that was seen changes nothing."""
+    clicked = {"points": [{"customdata": ["good", "abc"]}]}
+    new = with_click(View(), clicked, {"clicked": "[]"}, ["good"])
+    assert new.point == "good|abc"
+    seen = {"clicked": str(["good", "abc"])}
+    assert with_click(View(point="good|x"), clicked, seen, ["good"]).point == "good|x"
+    assert with_click(View(), None, None, ["good"]) == View()
