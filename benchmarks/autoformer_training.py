@@ -147,7 +147,7 @@ def ours(
     supernet: Supernet, members: Sequence[Architecture], *, dtype: torch.dtype | None = None
 ) -> Side:
     """Members of a supernet of ours, in fp32 or under autocast."""
-    forwards = tuple(partial(_call, supernet, member) for member in members)
+    forwards = tuple(map(supernet.member, members))
     if dtype is None:
         return Side(supernet, forwards)
     return Side(supernet, forwards, partial(torch.autocast, "cpu", dtype=dtype))
