@@ -76,6 +76,18 @@ def autoformer_t() -> SearchSpace:
     return SearchSpace(AUTOFORMER_T, all_cards())
 
 
+def autoformer_patch_8() -> SearchSpace:
+    """The same widths on four times as many tokens, wide and shallow."""
+    (stage,) = AUTOFORMER_T["stages"]
+    data = AUTOFORMER_T | {"patch_size": [8], "stages": [stage | {"depth": [2, 3, 4]}]}
+    return SearchSpace(data, all_cards())
+
+
+def deit_tiny() -> SearchSpace:
+    """The packaged space of DeiT-Ti's sizes at 224 px, with all its operators."""
+    return packaged("deit_tiny", 224)
+
+
 def packaged(name: str, image_size: int) -> SearchSpace:
     """A space of ``conf/space`` for colour images of one size."""
     return SearchSpace(_packaged(name, image_size, 3), all_cards())

@@ -23,6 +23,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
 from search_spaces.space import SearchSpace, Suggestion, Trial
+from supernet.costs import TORCH_EAGER
 
 FIRST_METRIC = "accuracy"
 
@@ -68,6 +69,8 @@ class SupernetProblem:
             "profile": self.profile.key(),
             "predictor": hashlib.sha256(text.encode()).hexdigest()[:16],
         }
+        if self.run.costs.liveness.runtime != TORCH_EAGER.runtime:
+            identity["memory"] = self.run.costs.liveness.runtime
         if self.first_look:
             identity["first_look"] = f"{self.first_look} of {len(self.run.dataset.val)} images"
         return identity

@@ -25,6 +25,7 @@ from nas.hardware.profile import HardwareProfile
 from nas.initial_weights import check_initial_weights
 from nas.limits import check_metrics, check_reachable, closed_form, limits_of
 from nas.measurement.culprits import failed_ops
+from nas.measurement.memory import costs_on
 from nas.measurement.portable import HardwareFile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
@@ -112,10 +113,13 @@ class Run:
 
     @cached_property
     def costs(self) -> SpaceCosts:
-        """Prices of candidates; on a described device its latency is one of them."""
+        """Prices of candidates: memory is that of the one profile, where its runtime has a closed
+        form; on a described device latency is one of them.
+        """
         device = as_described(self.profile) if len(self.profiles) == 1 else None
         if device is None:
-            return SpaceCosts(self.space, self.num_classes)
+            profile = self.profile if len(self.profiles) == 1 else None
+            return costs_on(profile, self.space, self.num_classes)
         setting = device.setting(self.profile)
         return DescribedSpaceCosts(self.space, self.num_classes, setting)
 
@@ -149,7 +153,10 @@ class Run:
             # Limits come with devices: those of another one are none of its own.
             one.config = copy.copy(self.config)
             one.config.hardware = {profile.name: self.config.hardware[profile.name]}
-            if as_described(profile) is not None:
+            if (
+                as_described(profile) is not None
+                or RUNTIMES[profile.runtime].liveness(profile) is not None
+            ):
                 del one.costs  # the copy's: it has its own
             one.folder = RunFolder(self.folder.path, profile.name)
             one.offered = one._offered()

@@ -7,7 +7,7 @@ its own genes. Each such combination is priced once, in columns, by the formulas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +40,28 @@ RELATIVES = 4096  # combinations of one pair of operators that are priced at onc
 EMPTY: Mapping[str, Sequence[Kernel]] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What a runtime holds alive during a forward pass, in closed form.
+
+    Attributes:
+        runtime: whose.
+        peaks: kernels to the most elements alive for one image, and how many more each further
+            image needs; see ``peak_live``.
+        element_bytes: bytes of a number, of weights too.
+        told_from_mb: activations below it cannot be measured there, 10^6 bytes.
+    """
+
+    runtime: str
+    peaks: Callable[[Sequence[Kernel]], tuple[Count, Count]]
+    element_bytes: int = BYTES_FP32
+    told_from_mb: float = 0.0
+
+
+TORCH_EAGER = Liveness("torch_eager", peak_live)
+"""What torch's allocator hands out on a processor."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """Costs of B candidates for one image.
@@ -49,6 +71,7 @@ class Costs:
         front_B2, behind_B2: largest live activations in elements in the embedding and behind it,
             for one image, and how many more each further image needs; the input excluded.
         input_elements: of one image.
+        element_bytes: bytes of a number.
         features_BF: what a latency predictor learns from, columns named by ``feature_names``.
         feature_names: F names.
     """
@@ -58,6 +81,7 @@ class Costs:
     front_B2: FloatArray
     behind_B2: FloatArray
     input_elements: int
+    element_bytes: int
     features_BF: FloatArray
     feature_names: tuple[str, ...]
 
@@ -75,12 +99,12 @@ class Costs:
         return elements
 
     def peak_activation_mb(self, batch: int = 1) -> FloatArray:
-        """Largest live activations of one fp32 forward pass, in 10^6 bytes; see ``Workload``."""
-        return self._peak_elements(batch) * (BYTES_FP32 / MB)
+        """Largest live activations of one forward pass, in 10^6 bytes; see ``Workload``."""
+        return self._peak_elements(batch) * (self.element_bytes / MB)
 
     def peak_memory_mb(self, batch: int = 1) -> FloatArray:
-        """Weights and largest live activations of one fp32 forward pass, in 10^6 bytes."""
-        return self.params_B * (BYTES_FP32 / MB) + self.peak_activation_mb(batch)
+        """Weights and largest live activations of one forward pass, in 10^6 bytes."""
+        return self.params_B * (self.element_bytes / MB) + self.peak_activation_mb(batch)
 
 
 class SpaceCosts:
@@ -89,11 +113,15 @@ class SpaceCosts:
     Args:
         space: the space.
         num_classes: outputs of the head.
+        liveness: of the runtime whose memory is asked for.
     """
 
-    def __init__(self, space: SearchSpace, num_classes: int) -> None:
+    def __init__(
+        self, space: SearchSpace, num_classes: int, liveness: Liveness = TORCH_EAGER
+    ) -> None:
         self.space = space
         self.num_classes = num_classes
+        self.liveness = liveness
         self._tables = [_LayerTable(self, number) for number in range(len(space.spec.stages))]
 
     @cached_property
@@ -127,7 +155,16 @@ class SpaceCosts:
             behind = np.maximum(behind, part_peak)
         spec = self.space.spec
         image = spec.channels * spec.image_size[0] * spec.image_size[1]
-        return Costs(sums[:, 0], sums[:, 1], front, behind, image, sums[:, 2:], self.feature_names)
+        return Costs(
+            params_B=sums[:, 0],
+            macs_B=sums[:, 1],
+            front_B2=front,
+            behind_B2=behind,
+            input_elements=image,
+            element_bytes=self.liveness.element_bytes,
+            features_BF=sums[:, 2:],
+            feature_names=self.feature_names,
+        )
 
     def row(
         self,
@@ -146,7 +183,7 @@ class SpaceCosts:
         rows[:, 2:] = self.features.rows(count, kernels, sections)
         rows[:, -1] = params
         peaks = np.zeros((count, 2))
-        peaks[:, 0], peaks[:, 1] = peak_live(kernels)
+        peaks[:, 0], peaks[:, 1] = self.liveness.peaks(kernels)
         return rows, peaks
 
     def geometry_columns(self, nodes: IntArray) -> dict[str, IntArray]:

@@ -1,4 +1,4 @@
-"""Peak memory of a forward pass: in torch eager from the allocator's own events.
+"""Peak memory of a forward pass, counted and measured: in torch eager from the allocator's events.
 
 They are exact and repeatable: unlike the resident set of the process, they show 200 KB, and the
 same every time. Other runtimes measure in ways of their own, ``Runtime.peak_memory``.
@@ -12,13 +12,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nas.hardware.profile import HardwareProfile
+    from search_spaces.space import SearchSpace
+    from supernet.costs import SpaceCosts
 
 RUNTIME = "torch_eager"
 _MB = 1e6
+_TYPICAL = 64  # random members of a space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,25 @@ def peak_memory_on(profile: HardwareProfile, model: nn.Module, example: Tensor) 
 
     found = RUNTIMES[profile.runtime].peak_memory(model, example, profile)
     return found or measure_peak_memory(model, example)
+
+
+def costs_on(profile: HardwareProfile | None, space: SearchSpace, num_classes: int) -> SpaceCosts:
+    """Prices of candidates whose peak memory is what ``peak_memory_on`` measures.
+
+    The runtime's own closed form serves where half of the space or more can be measured there; else
+    torch eager's does, as for several profiles at once (None). It is one for all candidates, so
+    that they compare.
+    """
+    from nas.runtimes.base import RUNTIMES
+    from supernet.costs import SpaceCosts
+
+    own = None if profile is None else RUNTIMES[profile.runtime].liveness(profile)
+    if own is not None and profile is not None:
+        costs = SpaceCosts(space, num_classes, own)
+        members = space.sample_genes(np.random.default_rng(0), _TYPICAL)
+        if np.median(costs(members).peak_activation_mb(profile.batch)) >= own.told_from_mb:
+            return costs
+    return SpaceCosts(space, num_classes)
 
 
 def measure_peak_memory(model: nn.Module, example: Tensor) -> PeakMemory:

@@ -28,9 +28,10 @@ def main(model: str, images: str, threads: int) -> None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    # By default the arena doubles with each growth, and most of its peak is never used; without
-    # it every tensor is allocated when it comes to be and freed after its last use.
-    options.enable_cpu_mem_arena = False
+    # By default the arena doubles with each growth, a pattern packs all tensors into one block, and
+    # dead tensors are kept for later ones of their shape: what is resident is not what is alive.
+    # Without, a tensor is allocated when it comes to be and freed after its last use.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = options.enable_mem_reuse = False
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

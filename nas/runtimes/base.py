@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from nas.measurement.memory import PeakMemory
     from nas.measurement.slot import Plan
+    from supernet.costs import Liveness
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -123,6 +124,13 @@ class Runtime(ABC):
         self, model: nn.Module, example: Tensor, profile: HardwareProfile
     ) -> PeakMemory | None:
         """Memory of one forward pass as this runtime needs it; None where it cannot be told."""
+        return None
+
+    def liveness(self, profile: HardwareProfile) -> Liveness | None:
+        """What a forward pass holds alive here, in closed form: what ``peak_memory`` will measure.
+
+        None: nothing is known of it, and torch eager's on the processor has to do.
+        """
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nas.measurement.memory import PeakMemory
+    from search_spaces.workload import Count, Kernel
+    from supernet.costs import Liveness
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -190,3 +192,14 @@ class CudaEager(CudaRuntime):
             prepared.close()
             raise UnsupportedModelError(f"cuda_eager: {one_line(error)}") from error
         return prepared
+
+    def liveness(self, profile: HardwareProfile) -> Liveness | None:
+        """The same tensors as on a processor, without the scratch space of its kernels."""
+        from search_spaces.workload import peak_live
+        from supernet.costs import Liveness
+
+        def peaks(kernels: Sequence[Kernel]) -> tuple[Count, Count]:
+            _, each = peak_live(kernels)
+            return each, each
+
+        return Liveness(self.name, peaks, element_bytes=dtype_of(profile.precision).itemsize)

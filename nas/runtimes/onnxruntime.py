@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nas.measurement.memory import PeakMemory
+    from supernet.costs import Liveness
 
 
 class PreparedSession(Prepared):
@@ -124,6 +125,16 @@ class OnnxRuntime(OnnxBased):
             runtime=self.name,
             batch=len(example),
         )
+
+    def liveness(self, profile: HardwareProfile) -> Liveness | None:
+        """Of fp32: what int8 models hold beside their fp32 activations has no closed form yet."""
+        from nas.measurement.onnx_liveness import onnx_peak_live
+        from nas.measurement.onnx_memory import CLAIMED_MB
+        from supernet.costs import Liveness
+
+        if profile.precision != "fp32":
+            return None
+        return Liveness(self.name, onnx_peak_live, told_from_mb=CLAIMED_MB)
 
 
 def tensors_mb(content: bytes) -> float:

@@ -8,26 +8,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from nas.display import Display
 from nas.hardware.described import as_described
 from nas.hardware.device import DEVICES
 from nas.hardware.machine import Machine
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.file import MeasurementFile
-from nas.measurement.memory import measure_peak_memory
 from nas.measurement.portable import HardwareFile
 from nas.measurement.records import Measurement
-from nas.measurement.repeatability import agreement
 from nas.predictors.fit import fit_predictor
 from nas.predictors.predictor import LatencyPredictor
 from nas.roofline.predictor import EstimatedPredictor
 from nas.run import Run
 from nas.run_folder import read_json, write_json
 from nas.runtimes.base import RUNTIMES
+from nas.steps.memory import check_memory
 from nas.steps.on_device import leave_out_failed
-from nas.steps.subnets import FEWEST, build, features, measure_subnets, profile_subnets
+from nas.steps.subnets import FEWEST, features, measure_subnets
 from search_spaces.errors import writing
 
 TORCH = "torch_eager"
@@ -43,9 +40,7 @@ def fit_profiles(run: Run, display: Display) -> None:
         _fit_with_twin(one, display)
     if all(as_described(profile) is not None for profile in run.profiles):
         return
-    if not run.folder.memory.exists() and not _borrow_memory(run):
-        _fit_memory(run, display)
-    report_memory(run, display)
+    check_memory(run, display)
 
 
 def _fit_with_twin(run: Run, display: Display) -> None:
@@ -202,55 +197,3 @@ def report_predictor(predictor: LatencyPredictor, display: Display) -> None:
         ),
     ]
     display.table("", columns, rows)
-
-
-def _borrow_memory(run: Run) -> bool:
-    """Take over the memory measurements of ``supernet=RUN``, which no machine changes."""
-    assert run.source is not None
-    if run.source.path == run.folder.path or not run.source.memory.exists():
-        return False
-    stored = read_json(run.source.memory)
-    if stored.get("batch") != run.profiles[0].batch:
-        return False
-    write_json(run.folder.memory, stored)
-    return True
-
-
-def _fit_memory(run: Run, display: Display) -> None:
-    """Hold the closed form of peak memory against the allocator's own events."""
-    count = max(run.config.profile.n_torch, 20)
-    profile = run.profiles[0]
-    rows = []
-    with display.bar("memory", count, "subnets") as bar:
-        for done, subnet in enumerate(profile_subnets(run, count), 1):
-            measured = measure_peak_memory(build(subnet, run.num_classes), run.example(profile))
-            predicted = run.costs(run.genes([subnet])).peak_memory_mb(profile.batch)[0]
-            rows.append(
-                {
-                    "digest": subnet.digest(),
-                    "predicted_mb": float(predicted),
-                    "measured_mb": measured.peak_memory_mb,
-                    "measured_activation_mb": measured.peak_activation_mb,
-                }
-            )
-            bar.at(done)
-    found = np.array([row["predicted_mb"] for row in rows], dtype=np.float64)
-    true = np.array([row["measured_mb"] for row in rows], dtype=np.float64)
-    write_json(
-        run.folder.memory,
-        {
-            "runtime": TORCH,
-            "batch": profile.batch,
-            "report": agreement(found, true).to_dict(),
-            "rows": rows,
-        },
-    )
-
-
-def report_memory(run: Run, display: Display) -> None:
-    """How well the closed form tells the measured peak."""
-    report = read_json(run.folder.memory)["report"]
-    display.line(
-        f"peak memory, closed form against {report['n']} measured: MAPE {report['mape']:.1%}, "
-        f"tau {report['kendall_tau']:.3f}"
-    )

@@ -18,7 +18,6 @@ from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.limits import limits_of
 from nas.measurement.file import MeasurementFile
-from nas.measurement.memory import measure_peak_memory
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
 from nas.objectives import OBJECTIVES, describe_limits
@@ -30,6 +29,7 @@ from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.steps.energy import measured_energy
 from nas.steps.estimated import estimated_metrics
+from nas.steps.memory import member_memory
 from nas.steps.on_device import measure_for
 from nas.steps.profiling import load_predictor
 from nas.study import FinishedTrial, StudyResult
@@ -37,7 +37,6 @@ from nas.tasks.statistics import tied, wilson_interval
 from nas.version import code_version
 from search_spaces.architecture import Architecture
 from search_spaces.workload import COUNTING_RULE
-from supernet.costs import Costs
 from supernet.extract import VisionTransformer
 from supernet.model import Supernet, extract
 from supernet.training.checkpoint import weights_hash
@@ -155,7 +154,7 @@ def _member(
         guess = predictor.predict(costs.features_BF)
         row = measured.get(trial.digest)
         latency = _believed(run, guess) if row is None else _latency(row, guess)
-        on_device = {"latency_ms": latency, "peak_memory_mb": _memory(run, profile, model, costs)}
+        on_device = {"latency_ms": latency, "peak_memory_mb": member_memory(run, model, costs)}
         on_device |= {} if run.away else measured_energy(run, profile, model)
     metrics = {
         "accuracy": accuracy_metric(correct[trial.digest], "val", run),
@@ -169,17 +168,6 @@ def _member(
         layers=trace(architecture, run.num_classes),
         tied=False,
         dominated=False,
-    )
-
-
-def _memory(run: Run, profile: HardwareProfile, model: VisionTransformer, costs: Costs) -> Metric:
-    """Measured peak memory beside the closed form."""
-    memory = measure_peak_memory(model, run.example(profile))
-    return Metric(
-        value=memory.peak_memory_mb,
-        kind="measured",
-        predicted={"value": float(costs.peak_memory_mb(profile.batch)[0])},
-        source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
     )
 
 
