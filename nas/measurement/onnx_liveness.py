@@ -31,46 +31,63 @@ def onnx_peak_live(kernels: Sequence[Kernel]) -> tuple[Count, Count]:
             torch eager has it, the residual stream included.
     """
     most: Count = 0
-    stream: Count = 0  # elements of the residual stream, read off the norm that begins a section
-    queries: Count = 0  # elements of the first linear layer behind that norm
-    gone: Count = 0  # block input that torch's caller names until after a reduction
-    mapped = in_mlp = False
+    section = _Section()
     for kernel in kernels:
-        if kernel.op == "norm":
-            stream, queries, mapped = kernel.moved // 2, 0, False
-        elif kernel.op == "linear":
-            queries, gone = (kernel.m * kernel.n if np.all(queries == 0) else queries), 0
-        elif kernel.op == "gelu":
-            in_mlp = True
-        elif kernel.op == "add":  # to the residual stream: attention, or the MLP, is over
-            gone = 0 if in_mlp else stream
-            queries, mapped, in_mlp = 0, False, False
-        if not (mapped and kernel.op in ("matmul", "softmax")):
-            most = np.maximum(most, _live(kernel, stream, queries) - gone)
-        mapped = mapped or kernel.op == "attention"
+        section.enter(kernel)
+        most = np.maximum(most, section.live(kernel))
     return most, most
 
 
-def _live(kernel: Kernel, stream: Count, queries: Count) -> Count:
-    """Elements alive while one kernel runs."""
-    if kernel.op in _SMALLER:
-        return 0
-    if kernel.op == "norm":
-        return 2 * stream
-    if kernel.op == "gelu":
-        return stream + kernel.moved
-    if kernel.op == "attention":
-        # Block input and normed input, queries, keys, and the map; before that one of the two
-        # a second time, as it is transposed.
-        made = kernel.moved // 4
-        return 2 * stream + 2 * made + np.maximum(kernel.repeat * kernel.m * kernel.n, made)
-    inside = np.any(queries > 0)
-    if kernel.op == "reduce" and inside:
-        return 0  # the mean of keys
-    if kernel.op == "multiply" and inside:
-        return kernel.live + stream  # the normed input waits for the last linear layer
-    if kernel.op == "gather" and inside:
-        # Queries, keys and values are cut into windows; HiLo's queries wait for its other heads.
-        cut = kernel.moved // 6
-        return 2 * stream + 3 * cut + np.where(queries > cut, queries, 0)
-    return kernel.live
+class _Section:
+    """What has to be known of the kernels before one: those since the last norm."""
+
+    def __init__(self) -> None:
+        self.stream: Count = 0  # elements of the residual stream, read off the norm
+        self.queries: Count = 0  # elements of the first linear layer
+        self.gone: Count = 0  # block input that torch's caller names until after a reduction
+        self.biased: Count = 0  # 1 where tokens stand for different numbers of patches
+        self.map: Count = 0  # alive beside the attention map; 0 before there is one
+        self.in_mlp = False
+
+    def enter(self, kernel: Kernel) -> None:
+        """Go on to the next kernel."""
+        if kernel.op == "norm":
+            self.stream, self.queries, self.map, self.biased = kernel.moved // 2, 0, 0, 0
+        elif kernel.op == "linear":
+            self.gone = 0
+            if np.all(self.queries == 0):
+                self.queries = kernel.m * kernel.n
+        elif kernel.op == "size_bias":
+            self.biased = np.minimum(kernel.moved, 1)
+        elif kernel.op == "gelu":
+            self.in_mlp = True
+        elif kernel.op == "add":  # to the residual stream: attention, or the MLP, is over
+            self.gone = 0 if self.in_mlp else self.stream
+            self.queries, self.map, self.in_mlp = 0, 0, False
+
+    def live(self, kernel: Kernel) -> Count:
+        """Elements alive while a kernel runs."""
+        inside = np.any(self.queries > 0)
+        if kernel.op in _SMALLER or (kernel.op == "reduce" and inside):
+            return 0
+        if kernel.op == "norm":
+            return 2 * self.stream
+        if kernel.op == "gelu":
+            return self.stream + kernel.moved
+        if kernel.op == "attention":
+            # Block input and normed input, queries, keys, and the map, or before that one of the
+            # two a second time, as it is transposed. Where a bias is added, they are scaled before.
+            made = kernel.moved // 4
+            self.map = 2 * self.stream + 2 * made
+            self.map += np.maximum(kernel.repeat * kernel.m * kernel.n, made)
+            return self.map + self.biased * made
+        if kernel.op in ("matmul", "softmax") and np.any(self.map > 0):
+            # A score's map is the attention's own, unless a bias stands between them.
+            return (self.map + kernel.moved // 4) * self.biased * (kernel.op == "softmax")
+        if kernel.op == "multiply" and inside:
+            return kernel.live + self.stream  # the normed input waits for the last linear layer
+        if kernel.op == "gather" and inside:
+            # Queries, keys and values are cut into windows; HiLo's queries wait for other heads.
+            cut = kernel.moved // 6
+            return 2 * self.stream + 3 * cut + np.where(self.queries > cut, self.queries, 0)
+        return kernel.live - self.gone
