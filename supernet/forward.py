@@ -95,13 +95,7 @@ def head(state: TokenState, network: ResolvedNetwork, weights: WeightSource) -> 
     """Final norm, pooling and classifier of a backbone's last tokens."""
     norm, classifier = weights(network.norm_part), weights(network.head_part)
     x_BND = state.x_BND
-    x_BND = F.layer_norm(
-        x_BND,
-        x_BND.shape[-1:],
-        norm["norm_weight"],
-        norm["norm_bias"],
-        network.architecture.norm_eps,
-    )
+    x_BND = _norm(x_BND, norm, network.architecture.norm_eps)
     pooled_BD = pool(state.but(x_BND=x_BND), network.architecture.pooling)
     return F.linear(pooled_BD, classifier["weight"], classifier["bias"])
 
@@ -160,7 +154,8 @@ def _mlp(state: TokenState, w: Weights, norm_eps: float) -> TokenState:
 
 
 def _norm(x_BND: Tensor, w: Weights, eps: float) -> Tensor:
-    return F.layer_norm(x_BND, x_BND.shape[-1:], w["norm_weight"], w["norm_bias"], eps)
+    weight = w["norm_weight"]  # its shape is known to a tracer, whatever that of the tokens is
+    return F.layer_norm(x_BND, weight.shape, weight, w["norm_bias"], eps)
 
 
 def _embed(images_BCHW: Tensor, network: ResolvedNetwork, weights: WeightSource) -> TokenState:

@@ -15,7 +15,15 @@ from supernet.extract import build_model
 from supernet.position import POSITIONS
 from supernet.token_reduction import REDUCTIONS
 from supernet.transition import TRANSITIONS
-from tests.contracts.cases import CLASSES, HEAD_DIM, PLACES, Place, settings_of, why_illegal
+from tests.contracts.cases import (
+    CLASSES,
+    HEAD_DIM,
+    PLACES,
+    Case,
+    Place,
+    settings_of,
+    why_illegal,
+)
 
 TOLERANCE = 1e-4
 
@@ -59,12 +67,14 @@ def pairs() -> list[tuple[OpSetting, OpSetting]]:
     return [(mixers[i % len(mixers)], reductions[i % len(reductions)]) for i in range(longest)]
 
 
-def check_export(architecture: Architecture, images_at, place: Place, path: Path) -> None:
+def check_export(
+    architecture: Architecture, images_at, place: Place, path: Path, *, dynamic: bool = True
+) -> None:
     report = export_onnx(
         build_model(architecture, CLASSES),
         images_at(place),
         path / "m.onnx",
-        dynamic_batch=True,  # as best.onnx is; checked at batches of 1, 3 and 8
+        dynamic_batch=dynamic,  # as best.onnx is, checked at batches of 1, 3 and 8; or as measured
         tolerance=TOLERANCE,
     )
 
@@ -87,6 +97,15 @@ def test_an_operator_that_does_not_export_is_named(registry) -> None:
     left_out = [op.name for op in registry if not op.card.exportable]
     if left_out:
         pytest.skip(f"their cards say they do not export: {', '.join(left_out)}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+@pytest.mark.parametrize("position", exportable(POSITIONS), ids=str)
+def test_every_position_exports_as_it_is_measured(position, place, images_at, tmp_path) -> None:
+    architecture = Case(kind="position", setting=position).architecture(place)
+
+    check_export(architecture, images_at, place, tmp_path, dynamic=False)
 
 
 @pytest.mark.slow
