@@ -30,8 +30,8 @@ class Objective:
             ``batch`` stands among them.
         intervals: whether predictions of it come with quantiles, so that a limit may ask for a
             confidence.
-        kind: what a derived value is called: ``counted``, or ``estimated`` where the formula only
-            tells its size.
+        kind: what a derived value is called: ``estimated`` where the formula only tells its size;
+            by default what the latency is that it is made of.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Objective:
     worst: float = math.nan
     derive: Callable[[Mapping[str, Any]], Any] | None = None
     intervals: bool = False
-    kind: Literal["counted", "estimated"] = "counted"
+    kind: Literal["estimated"] | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.worst):

@@ -209,8 +209,11 @@ def _derived(metrics: dict[str, Metric], batch: int) -> dict[str, Metric]:
     """Metrics that are made of others."""
     known = {name: metric.value for name, metric in metrics.items()}
     given = {**known, "batch": batch}
+    made = metrics["latency_ms"].kind
     return {
-        o.name: Metric(value=float(o.derive(given)), kind=o.kind, source={"of": sorted(known)})
+        o.name: Metric(
+            value=float(o.derive(given)), kind=o.kind or made, source={"of": sorted(known)}
+        )
         for o in OBJECTIVES
         if o.derive is not None and o.name not in metrics
     }
