@@ -20,11 +20,9 @@ _CONTROLS = (
     ("tab", "value"),
     ("metric", "value"),
     ("gene", "value"),
-    ("model", "value"),
     ("drawn", "value"),
 )
-_FIGURE = ("runs", "x", "y", "flags", "values", "tab", "gene", "model", "metric", "drawn")
-_FIRST = ("gene", "model")  # without a choice of the user, the first one is shown
+_FIGURE = ("runs", "x", "y", "flags", "values", "tab", "gene", "metric", "drawn")
 
 
 def register(app: Dash, runs: Runs) -> None:
@@ -150,6 +148,6 @@ def _outputs(
         chosen if chosen != selection else no_update,
     ]
     for name, _ in _CONTROLS:
-        value = figure[name] or (None if name in _FIRST else figure[name])
+        value = figure[name] or (None if name == "gene" else figure[name])
         made.append(value if value != controls[name] else no_update)
     return tuple(made)

@@ -243,15 +243,6 @@ def test_reload_keeps_the_view(page, address, runs):
     assert ranges(page) == [[4, 5], [0.5, 0.9]]
 
 
-def test_the_model_that_explains_images_is_in_the_address(page, address):
-    opened(page, address, "?tab=images&model=second%3A+best.json")
-    page.wait_for_function("document.querySelector('#model').innerText.includes('second')")
-    assert "model=second" in page.url
-    opened(page, address, "?tab=images")
-    page.wait_for_function("location.search.includes('model=')")
-    page.wait_for_function("!document.querySelector('#model').innerText.includes('second')")
-
-
 def wait_done(page, count: int) -> None:
     page.wait_for_function(
         f"document.querySelector('.status-row').textContent.includes('done {count} ')"
