@@ -58,8 +58,11 @@ class Session:
     ) -> None:
         import torch
 
+        from nas.device import keep_large_blocks
         from nas.measurement.reference import ReferenceModel
 
+        # As training does before: a run and its profile alone measure under one allocator.
+        keep_large_blocks()
         self.plan = runtime.plan(plan)
         self.machine: Machine = DEVICES[profile.device].machine_for(profile)
         self.level_ms = level_ms

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from torch import Tensor, nn
 
 from nas.hardware.profile import HardwareConfig, HardwareProfile
@@ -214,6 +217,21 @@ def test_a_model_whose_rounds_disagree_gets_further_rounds(
     rounds = [len(row.slots) for row in rows]
     assert rounds == [PLAN.rounds] * 3 + [PLAN.rounds + PLAN.extra_rounds]
     assert not any(row.noisy for row in rows)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_activations_cost_no_page_faults_while_measuring(
+    machine: FakeMachine, tmp_path: Path
+) -> None:
+    """As in a whole run, where training has asked the allocator to keep large blocks."""
+    measure(machine, items(1), tmp_path / "rows.jsonl")
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(2**24)  # 64 MB: 16384 pages, or 32 huge ones
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(faults() for _ in range(3)) < 16
 
 
 def test_a_machine_that_becomes_slower_is_corrected(machine: FakeMachine, tmp_path: Path) -> None:

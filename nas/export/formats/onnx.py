@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,9 +69,9 @@ class OnnxInt8(Onnx):
 
     exact = False
 
+    @abstractmethod
     def quantised(self, content: bytes, material: Material) -> bytes:
         """The content with 8-bit weights."""
-        raise NotImplementedError
 
     def write(self, material: Material, folder: Path) -> None:
         """See ``Format.write``."""
