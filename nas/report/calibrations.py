@@ -10,6 +10,7 @@ from nas.figures.calibration import Calibration, Pair
 from nas.figures.front_points import believed_value
 from nas.figures.text import finite
 from nas.front import Front
+from nas.measurement.memory_file import memory_of
 from nas.report.content import Content
 
 
@@ -32,8 +33,9 @@ def latency_calibration(content: Content) -> Calibration:
 
 
 def memory_calibration(content: Content) -> Calibration:
-    """The closed form beside the allocator's own events."""
-    rows = [row for row in _list(content.memory.get("rows")) if isinstance(row, Mapping)]
+    """The closed form beside what was measured for the front's profile."""
+    stored = memory_of(content.memory, str(content.front.profile.get("key")))
+    rows = [row for row in _list(stored.get("rows")) if isinstance(row, Mapping)]
     return Calibration(
         axis=axis_of("peak_memory_mb", content.front.objectives, log=True),
         held_out=[
@@ -41,7 +43,7 @@ def memory_calibration(content: Content) -> Calibration:
             for row in rows
         ],
         front=_front_pairs(content.front, "peak_memory_mb"),
-        error=_mapping(content.memory.get("report")),
+        error=_mapping(stored.get("report")),
         held_out_label="sampled networks",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nas.front import Metric
 from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.measurement.memory import PeakMemory, measure_peak_memory
+from nas.measurement.memory_file import FP32, PROFILES, Entry, like, memory_of, profiles_in
 from nas.measurement.repeatability import agreement
 from nas.run import Run
 from nas.run_folder import read_json, write_json
@@ -28,15 +30,24 @@ Row = dict[str, Any]
 
 
 def check_memory(run: Run, display: Display) -> None:
-    """Hold the closed form of peak memory against measurements, once, and say how well it does."""
-    one = next(one for one in run.searches if as_described(one.profile) is None)
-    path = run.folder.memory
-    if not path.exists() and not _borrow(one):
-        write_json(path, _compared(one, display))
-    stored = read_json(path)
-    for found in (stored, stored.get("beside")):
-        if found:
-            display.line(_line(found))
+    """Hold the closed form of peak memory against measurements, and say how well it does.
+
+    Each profile is measured once; those of one runtime, precision and batch share what was found.
+    """
+    told: list[str] = []
+    for one in run.searches:
+        if as_described(one.profile) is not None:
+            continue
+        entries = _entries(run.folder.memory, run)
+        found = entries.get(one.profile.key())
+        if found is None:
+            found = _borrowed(one, entries) or _compared(one, entries, display)
+            entries[one.profile.key()] = found
+            write_json(run.folder.memory, {PROFILES: entries})
+        for line in (_line(part) for part in (found, found.get("beside")) if part):
+            if line not in told:
+                display.line(line)
+                told.append(line)
 
 
 def member_memory(run: Run, model: VisionTransformer, costs: Costs) -> Metric:
@@ -55,47 +66,56 @@ def member_memory(run: Run, model: VisionTransformer, costs: Costs) -> Metric:
             source={"runtime": memory.runtime, "batch": memory.batch, "date": _now()},
         )
     source: Row = {"runtime": runtime, "batch": profile.batch, "closed_form": True}
-    if run.folder.memory.exists():
-        report = read_json(run.folder.memory)["report"]
+    report = _entries(run.folder.memory, run).get(profile.key(), {}).get("report")
+    if report:
         source |= {"measured_networks": report["n"], "mape": report["mape"]}
     return Metric(value=predicted, kind="predicted", source=source)
 
 
-def _borrow(run: Run) -> bool:
-    """Take over the memory measurements of ``supernet=RUN``, which no machine changes."""
+def _entries(path: Path, run: Run) -> dict[str, Entry]:
+    """What a memory file holds by profile; none where there is no file."""
+    if not path.exists():
+        return {}
+    stored = read_json(path)
+    keys = [profile.key() for profile in run.profiles if as_described(profile) is None]
+    # A file of before is about the first profile.
+    names = profiles_in(stored) if PROFILES in stored else keys[:1]
+    return {key: found for key in names if (found := memory_of(stored, key))}
+
+
+def _borrowed(run: Run, entries: Mapping[str, Entry]) -> Entry | None:
+    """What no machine changes: found for a like profile, here or in ``supernet=RUN``."""
     assert run.source is not None
-    if run.source.path == run.folder.path or not run.source.memory.exists():
-        return False
-    stored = read_json(run.source.memory)
-    ours = {"batch": run.profile.batch, "runtime": run.costs.liveness.runtime}
-    if any(stored.get(key) != value for key, value in ours.items()):
-        return False
-    write_json(run.folder.memory, stored)
-    return True
+    theirs = _entries(run.source.memory, run) if run.source.path != run.folder.path else {}
+    precision = _precision(run.costs.liveness.runtime, run.profile)
+    wanted = (run.costs.liveness.runtime, precision, run.profile.batch)
+    return next((entry for _, entry in like({**theirs, **entries}, *wanted)), None)
 
 
-def _compared(run: Run, display: Display) -> Row:
+def _compared(run: Run, entries: Mapping[str, Entry], display: Display) -> Entry:
     """What is stored: the runtime whose closed form is searched with, torch eager beside it."""
     count = max(run.config.profile.n_torch, FEWEST)
     subnets, runtime = profile_subnets(run, count), run.costs.liveness.runtime
+    known = next((e for _, e in like(entries, TORCH_EAGER.runtime, FP32, run.profile.batch)), None)
     in_torch: list[Row] = []
     own: list[Row] = []
     with display.bar("memory", len(subnets), "subnets") as bar:
         for done, subnet in enumerate(subnets, 1):
             model = build(subnet, run.num_classes)
-            found = measure_peak_memory(model, run.example(run.profile))
-            closed_mb = workload(subnet, run.num_classes).peak_memory_mb(run.profile.batch)
-            in_torch.append(_row(subnet, closed_mb, found))
+            if known is None:
+                found = measure_peak_memory(model, run.example(run.profile))
+                closed_mb = workload(subnet, run.num_classes).peak_memory_mb(run.profile.batch)
+                in_torch.append(_row(subnet, closed_mb, found))
             if runtime != TORCH_EAGER.runtime and len(own) < FEWEST:
                 there = _measured(run, run.profile, model)
                 costs = run.costs(run.genes([subnet]))
                 if there is not None:
                     own.append(_row(subnet, costs.peak_memory_mb(run.profile.batch)[0], there))
             bar.at(done)
-    torch_too = _stored(TORCH_EAGER.runtime, run.profile.batch, in_torch)
+    torch_too = known or _stored(TORCH_EAGER.runtime, run.profile, in_torch)
     if not own:
         return torch_too
-    return _stored(runtime, run.profile.batch, own) | {"beside": torch_too}
+    return {**_stored(runtime, run.profile, own), "beside": torch_too}
 
 
 def _measured(run: Run, profile: HardwareProfile, model: VisionTransformer) -> PeakMemory | None:
@@ -121,19 +141,31 @@ def _row(subnet: Architecture, predicted_mb: float, measured: PeakMemory) -> Row
     }
 
 
-def _stored(runtime: str, batch: int, rows: Sequence[Row]) -> Row:
+def _stored(runtime: str, profile: HardwareProfile, rows: Sequence[Row]) -> Entry:
     found = np.array([row["predicted_mb"] for row in rows], dtype=np.float64)
     true = np.array([row["measured_mb"] for row in rows], dtype=np.float64)
-    report = agreement(found, true).to_dict()
-    return {"runtime": runtime, "batch": batch, "date": _now(), "report": report, "rows": rows}
+    return {
+        "runtime": runtime,
+        "precision": _precision(runtime, profile),
+        "batch": profile.batch,
+        "date": _now(),
+        "report": agreement(found, true).to_dict(),
+        "rows": rows,
+    }
+
+
+def _precision(runtime: str, profile: HardwareProfile) -> str:
+    """Torch eager answers in fp32, whatever the profile's own runtime computes in."""
+    return FP32 if runtime == TORCH_EAGER.runtime else profile.precision
 
 
 def _line(stored: Mapping[str, Any]) -> str:
     """How well the closed form tells the measured peak."""
-    report = stored["report"]
+    report, precision = stored["report"], stored.get("precision", FP32)
+    runtime = stored["runtime"] if precision == FP32 else f"{stored['runtime']} {precision}"
     return (
-        f"peak memory in {stored['runtime']}, closed form against {report['n']} measured: "
-        f"MAPE {report['mape']:.1%}, tau {report['kendall_tau']:.3f}"
+        f"peak memory in {runtime}, batch {stored['batch']}, closed form against "
+        f"{report['n']} measured: MAPE {report['mape']:.1%}, tau {report['kendall_tau']:.3f}"
     )
 
 

@@ -341,7 +341,8 @@ def profile(folder: RunFolder, trials: Sequence[FinishedTrial]) -> None:
         for candidate in candidates
     ]
     report = {"mape": 0.0099, "spearman": 1.0, "kendall_tau": 1.0, "n": len(rows)}
-    write_json(folder.memory, {"rows": rows, "report": report})
+    entry = {"rows": rows, "report": report}
+    write_json(folder.memory, {"profiles": {"another": {}, PROFILE["key"]: entry}})
 
 
 def small_things(folder: RunFolder) -> None:

@@ -268,7 +268,8 @@ def test_hostile_files_neither_run_nor_break_the_page(folder):
     edit(folder.seconds, lambda data: data.update({EVIL: EVIL, "x": 1e400}))
     edit(folder.space, lambda data: data.update(cardinality=EVIL, digest="\ud800\u202e"))
     edit(folder.best, lambda data: data.update(metrics=[EVIL], test_accuracy={"value": EVIL}))
-    edit(folder.memory, lambda data: data["rows"].append({"digest": EVIL, "predicted_mb": EVIL}))
+    more = {"digest": EVIL, "predicted_mb": EVIL}
+    edit(folder.memory, lambda data: data["profiles"][PROFILE["key"]]["rows"].append(more))
     folder.config.write_text(f"seed: '{EVIL}'\n# </pre>{EVIL}\n")
     folder.training_log.write_text(json.dumps({"epoch": EVIL, "teacher_loss": 1.0}) + "\n")
     baseline = {"name": EVIL, "accuracy": 0.9, "latency_ms": 0.3}

@@ -10,6 +10,7 @@ import pytest
 import nas
 from nas.cli import main
 from nas.front import Front
+from nas.measurement.memory_file import memory_of
 from nas.merging import SEVERAL
 from nas.pareto import non_dominated
 from nas.run_folder import RunFolder, read_json
@@ -93,9 +94,11 @@ def test_the_page_shows_the_fronts_side_by_side(several):
 
 def test_a_profile_that_was_measured_for_the_weights_is_not_measured_again(source, several):
     key = Front.load(several / "devices" / "cpu" / "front.json").profile["key"]
-    for name in (f"{key}.jsonl", f"{key}.predictor.json", "memory.json"):
+    for name in (f"{key}.jsonl", f"{key}.predictor.json"):
         ours, theirs = (run / "profiles" / name for run in (several, source))
         assert ours.read_bytes() == theirs.read_bytes()
+    ours, theirs = (memory_of(read_json(RunFolder(run).memory), key) for run in (several, source))
+    assert ours == theirs
 
 
 def test_the_same_command_changes_nothing_and_a_larger_budget_goes_on(several, copy_of, capsys):
