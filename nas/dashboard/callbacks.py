@@ -22,6 +22,8 @@ from nas.dashboard.state import home_of, metrics_of, shown_runs
 from nas.dashboard.view import View
 from nas.figures.text import cleaned
 
+_OF_CHOSEN = ("architecture", "costs")  # tables of one architecture
+
 
 def register(app: Dash, runs: Runs) -> None:
     """Add the callbacks that draw."""
@@ -103,8 +105,9 @@ def _register_tabs(app: Dash, runs: Runs) -> None:
         if data is None:
             return (no_update,) * 7
         view = View.of_data({**mapping(data), **mapping(selection)})
-        # Only tables say something of the chosen architecture.
-        point = view.point if view.tab == "table" else ""
+        # Only two tables say something of the chosen architecture.
+        says = view.tab == "table" and view.drawn in _OF_CHOSEN
+        point = view.point if says else ""
         key = f"{runs.version(view.runs)} {replace(view, zoom='', point=point, pin='')}"
         if key == before:
             return (no_update,) * 7
@@ -138,10 +141,10 @@ def _guarded(build: Callable[[], tuple[Any, list[str]]]) -> tuple[Any, list[str]
 
 def _table(runs: Runs, view: View, shown: Sequence[Snapshot]) -> Any:
     if view.drawn == "members":
-        return tables.members_table(shown, metrics_of(shown)[:8], view.point)
+        return tables.members_table(shown, metrics_of(shown)[:8])
     known = table_of(runs, view, shown, tables.MAX_ROWS + 1)
     if known is None or not known[1]:
-        chosen = view.drawn in ("architecture", "costs")
+        chosen = view.drawn in _OF_CHOSEN
         return note("No architecture is chosen." if chosen else "There is nothing drawn.")
     return tables.as_table(known)
 

@@ -94,7 +94,7 @@ def _register_front(app: Dash, runs: Runs) -> None:
             return (no_update,) * 4
         view = View.of_data({**mapping(data), **mapping(selection)})
         # Neither the tab below nor a zoom, which plotly keeps itself, draws it again.
-        same = replace(view, tab="", zoom="", gene="", metric="", drawn="")
+        same = replace(view, tab="", zoom="", gene="", model="", metric="", drawn="")
         key = f"{runs.version(view.runs)} {same}"
         if key == drawn:
             return (no_update,) * 4

@@ -80,19 +80,21 @@ def register(app: Dash, runs: Runs, jobs: Jobs) -> None:
 
     @app.callback(
         Output("model", "options"),
-        Output("model", "value"),
+        Output("model", "value", allow_duplicate=True),
         Output("explain", "disabled"),
         Input("view", "data"),
         Input("version", "data"),
         Input("export-job", "data"),
         State("model", "options"),
         State("model", "value"),
+        prevent_initial_call="initial_duplicate",
     )
     def models(data: Any, _: Any, __: Any, known: Any, value: Any) -> tuple[Any, Any, Any]:
         if mapping(data).get("tab") != "images":
             return no_update, no_update, no_update
         names = list(models_of(runs.runs()))
-        chosen = value if value in names else (names[0] if names else None)
+        asked = (mapping(data).get("model"), value, *names)
+        chosen = next((name for name in asked if name in names), None)
         return (
             names if names != known else no_update,
             chosen if chosen != value else no_update,

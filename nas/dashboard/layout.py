@@ -49,6 +49,8 @@ def page(runs: Sequence[str] = (), metrics: Sequence[Any] = (), version: str = "
             dcc.Interval(id="job-tick", interval=JOB_MS, disabled=True),
             dcc.Store(id="view"),
             dcc.Store(id="selection"),
+            dcc.Store(id="events"),
+            dcc.Store(id="heard"),
             dcc.Store(id="version", data=version),
             dcc.Store(id="drawn-key"),
             dcc.Store(id="trials-due"),

@@ -16,7 +16,7 @@ DRAWN = (
     *("along", "genes", "choices", "latency", "memory", "noise", "fidelity"),
 )
 _NAME = re.compile(r"^[A-Za-z0-9_]{1,60}$")
-_TEXTS = ("values", "tab", "gene", "point", "pin", "zoom", "drawn")
+_TEXTS = ("values", "tab", "gene", "model", "point", "pin", "zoom", "drawn")
 _ALLOWED = {"values": VALUES, "tab": TABS, "drawn": DRAWN}
 _MAX_RUNS = 40
 _MAX_TEXT = 200
@@ -34,6 +34,7 @@ class View:
         point, pin: the chosen and the pinned architecture: "run|digest", or "".
         tab: of ``TABS``.
         gene: whose marginals are shown, "" for the most important.
+        model: the exported model that images are explained with, "" for the first.
         metric: what importance is of.
         drawn: what the table shows, of ``DRAWN``.
         zoom: x0, x1, y0, y1 in the axes' coordinates, or "".
@@ -48,6 +49,7 @@ class View:
     pin: str = ""
     tab: str = "search"
     gene: str = ""
+    model: str = ""
     metric: str = "accuracy"
     drawn: str = "members"
     zoom: str = ""

@@ -217,6 +217,10 @@ def test_a_pinned_architecture_is_compared_with_another(page, address, runs):
     buttons.nth(0).focus()
     page.keyboard.press("Enter")  # the table is the way without a mouse
     page.wait_for_selector("#drawing .main-svg")
+    page.wait_for_selector("#content button.chosen")
+    first = buttons.nth(0).inner_text()
+    assert page.inner_text("#content button.chosen") == first
+    assert page.evaluate("document.activeElement.textContent") == first  # Tab goes on from there
     page.click("#pin")
     page.wait_for_selector("#unpin:enabled")
     buttons.nth(3).click()
@@ -241,6 +245,40 @@ def test_reload_keeps_the_view(page, address, runs):
     assert page.inner_text("#title .digest") == digest
     assert "parameters" in page.text_content("#front .xtitle")
     assert ranges(page) == [[4, 5], [0.5, 0.9]]
+
+
+def test_what_is_overtaken_is_not_lost(page, address):
+    """A press whose request waits while another goes through: Dash drops the answer to it."""
+    opened(page, address, "?runs=first&tab=table")
+    page.wait_for_selector("#content button.link")
+    held = []
+
+    def hold_the_first(route):
+        if not held and "url.search" in (route.request.post_data_json or {}).get("output", ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/_dash-update-component*", hold_the_first)
+    with page.expect_request("**/_dash-update-component*"):
+        page.locator("#content button.link").first.press("Enter")
+    page.evaluate(
+        "Plotly.relayout(document.querySelector('#front .js-plotly-plot'),"
+        "{'xaxis.range[0]':-1,'xaxis.range[1]':1,'yaxis.range[0]':0.5,'yaxis.range[1]':0.9})"
+    )
+    page.wait_for_function("location.search.includes('zoom')")
+    held[0].continue_()
+    page.wait_for_selector("#drawing .main-svg")
+    assert query_of(page)["point"][0].startswith("first|")
+    page.unroute("**/_dash-update-component*")
+
+
+def test_the_model_that_explains_images_is_in_the_address(page, address):
+    opened(page, address, "?tab=images&model=second%3A+best.json")
+    page.wait_for_function("document.querySelector('#model').innerText.includes('second')")
+    assert "model=second" in page.url
+    choose(page, "model", "first: best.json")
+    page.wait_for_function("location.search.includes('model=first')")
 
 
 def wait_done(page, count: int) -> None:

@@ -34,6 +34,7 @@ LARGE = architecture(64, [(0, 2, 1, 0), (1, 4, 3, 1), (3, 2, 2, 2)])
         View(),
         View(runs=("a", "b/cpu"), x="params", flags=(), values="predicted", tab="table"),
         View(point="a|0123", pin="b/cpu|#7", gene="stage0.width", zoom="-1,2.5,0,1e3"),
+        View(tab="images", model="b/cpu: best.json"),
         View(runs=("a b&c=?",), gene="<script>"),
     ],
 )

@@ -11,11 +11,12 @@ import sys
 import pytest
 
 from nas.dashboard.command import PORT, parse
+from nas.dashboard.events import applied, since
 from nas.dashboard.jobs import Jobs
 from nas.dashboard.panels.drawn import FIGURES, LABELS
 from nas.dashboard.server import make_app
 from nas.dashboard.state import State, home_of
-from nas.dashboard.sync import with_click
+from nas.dashboard.sync import view_after
 from nas.dashboard.view import DRAWN, View
 from nas.front import Front
 from search_spaces.errors import UserError
@@ -278,11 +279,63 @@ def test_members_of_a_merged_front_are_exported_by_the_run_they_came_from(places
     assert [home and home.path for home in homes] == [places / "good", None, merged]
 
 
-def test_a_click_that_was_overtaken_still_counts():
-    """The request that overtakes it brings the click along; one that was seen changes nothing."""
-    clicked = {"points": [{"customdata": ["good", "abc"]}]}
-    new = with_click(View(), clicked, {"clicked": "[]"}, ["good"])
-    assert new.point == "good|abc"
-    seen = {"clicked": str(["good", "abc"])}
-    assert with_click(View(point="good|x"), clicked, seen, ["good"]).point == "good|x"
-    assert with_click(View(), None, None, ["good"]) == View()
+def clicked_on(part, value, prop="clickData"):
+    points = {"points": [{"customdata": value}]}
+    return {"id": part, "prop": prop, "value": points if prop == "clickData" else value}
+
+
+def chosen(place):
+    return clicked_on(json.dumps({"type": "choose", "place": place}), 1, "n_clicks")
+
+
+def numbered(*events):
+    return [{**event, "n": n} for n, event in enumerate(events, 1)]
+
+
+def test_everything_the_user_did_since_counts_in_its_order():
+    """A request that was overtaken leaves its events to the next one."""
+    done = numbered(
+        clicked_on("front", {"0": "good", "1": "abc"}),  # as a typed array comes back
+        clicked_on("pin", 1, "n_clicks"),
+        chosen("good|#3"),
+        clicked_on("front", {"xaxis.range": [0, 1], "yaxis.range": [2, 3]}, "relayoutData"),
+        clicked_on(json.dumps({"type": "chart", "name": "importance"}), ["stage0.width"]),
+    )
+    news, last = since(done, None)
+    whole = applied(View(), news, ["good"])
+    assert whole == View(point="good|#3", pin="good|abc", zoom="0,1,2,3", gene="stage0.width")
+    assert last == 5
+    assert since(done, 5) == ([], 5)
+    later, _ = since(done, 2)
+    first, _ = since(done[:2], 0)
+    assert applied(applied(View(), first, ["good"]), later, ["good"]) == whole
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        None,
+        "text",
+        [1, {"n": "2"}, {"n": 1}],
+        numbered({"id": "{", "prop": "n_clicks", "value": 1}),
+        numbered(clicked_on("front", ["other", "abc"]), clicked_on("front", [7, 0])),
+        numbered({"id": "front", "prop": "relayoutData", "value": {"xaxis.range[0]": "x"}}),
+        numbered({"id": ["front"], "prop": None, "value": {}}),
+    ],
+)
+def test_events_that_mean_nothing_change_nothing(hostile):
+    assert applied(View(), since(hostile, 0)[0], ["good"]) == View()
+
+
+def test_the_page_is_told_by_what_it_holds():
+    """Whatever caused the request: the address if it is new, else the controls and the events."""
+    before = View(x="params", zoom="0,1,2,3", point="good|abc")
+    same = {"x": "params", "tab": "search"}
+    asked = before.query()
+    assert view_after(None, asked, {}, [], ["good"]) == before
+    assert view_after(before, asked, same, [], ["good"]) == before
+    assert view_after(before, "?tab=genes", same, [], ["good"]) == View(tab="genes")
+    moved = view_after(before, asked, {"x": "macs", "tab": "table"}, [], ["good"])
+    assert moved == View(x="macs", tab="table", point="good|abc")  # a zoom is one of its axes
+    press = numbered(chosen("good|#3"))
+    assert view_after(before, asked, same, press, ["good"]).point == "good|#3"

@@ -25,7 +25,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Titles of the columns, and rows of as many texts."""
 
 
-def members_table(runs: Sequence[Snapshot], metrics: Sequence[str], chosen: str) -> Any:
+def members_table(runs: Sequence[Snapshot], metrics: Sequence[str]) -> Any:
     """All members, each with a button that chooses it."""
     head = ["member", "run", "letters"]
     objectives = [o for run in runs for o in run.front.objectives]
@@ -42,7 +42,7 @@ def members_table(runs: Sequence[Snapshot], metrics: Sequence[str], chosen: str)
             html.Button(
                 member.digest[:8],
                 id={"type": "choose", "place": place},
-                className="link chosen" if place == chosen else "link",
+                className="link",
                 title="show this architecture",
             ),
             run.key,
