@@ -12,7 +12,8 @@ its folder is there. Then
     the whole experiment.
 
 Time is processor time of one thread, so that a busy machine changes no budget (it still does less
-in it than an idle one). The test images are looked at once per trained net.
+in it than an idle one). The test images are looked at once per trained net. What was trained is
+kept in the experiment's folder, ``trainings.jsonl``: the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -97,7 +98,20 @@ class Result:
 def trained(
     run: Run, net: Architecture, lr: float, seconds: float, seed: int, test: bool
 ) -> Result:
-    """Train a net from scratch for so many seconds of processor time."""
+    """Train a net from scratch for so many seconds of processor time, unless that was done."""
+    path = run.folder.path / "trainings.jsonl"
+    asked = {"net": net.digest(), "lr": lr, "seconds": round(seconds, 1), "seed": seed}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for row in map(json.loads, lines):
+        if asked.items() <= row.items():
+            return Result(row["val"], row["test"], row["steps"])
+    made = _train(run, net, lr, seconds, seed, test)
+    with path.open("a") as file:
+        file.write(json.dumps(asked | vars_of(made) | {"code_version": code_version()}) + "\n")
+    return made
+
+
+def _train(run: Run, net: Architecture, lr: float, seconds: float, seed: int, test: bool) -> Result:
     torch.manual_seed(seed)
     training = run.config.training
     options = AloneOptions(
