@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nas.dashboard.reading.discovery import find_runs, keys_of
-from nas.dashboard.reading.provisional import architecture_of
+from nas.dashboard.reading.provisional import architecture_of, checked_architecture
 from nas.dashboard.reading.run import RunReader, Snapshot
 from nas.dashboard.view import View, place_of
 from nas.figures.cloud import TrialColumns, columns_of
+from nas.figures.front_points import baseline_name, baseline_value
 from nas.figures.layer_costs import LatencyModel, fit_latency
+from nas.figures.text import finite
 from nas.front import Member
 from nas.run_folder import RunFolder
 from nas.study.trials import FinishedTrial
@@ -32,9 +35,10 @@ class Chosen:
         architecture: itself.
         member: of the front, with its trace; None where it is but a trial.
         trial: its trial; None where the journal does not have it.
+        baseline: what is known of it where it is neither.
     """
 
-    __slots__ = ("architecture", "member", "run", "trial")
+    __slots__ = ("architecture", "baseline", "member", "run", "trial")
 
     def __init__(
         self,
@@ -42,9 +46,10 @@ class Chosen:
         architecture: Architecture,
         member: Member | None,
         trial: FinishedTrial | None,
+        baseline: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.run, self.architecture = run, architecture
-        self.member, self.trial = member, trial
+        self.member, self.trial, self.baseline = member, trial, baseline
 
     @property
     def text(self) -> str:
@@ -123,6 +128,8 @@ class State:
         run = self.runs().get(key)
         if run is None or not digest:
             return None
+        if digest.startswith("*"):
+            return _baseline(run, digest[1:])
         if digest.startswith("#"):
             number = int(digest[1:]) if digest[1:].isdecimal() and len(digest) < 12 else -1
             trial = run.log.trials[number] if 0 <= number < len(run.log.trials) else None
@@ -134,6 +141,21 @@ class State:
             return Chosen(run, member.architecture, member, trial)
         architecture = None if trial is None else architecture_of(trial)
         return None if architecture is None else Chosen(run, architecture, None, trial)
+
+
+def _baseline(run: Snapshot, name: str) -> Chosen | None:
+    """The star of that name; None where nothing says what net it is."""
+    for row in run.baselines:
+        if baseline_name(row) != name:
+            continue
+        try:
+            architecture = checked_architecture(row["architecture"])
+        except Exception:  # it has none, or a damaged one
+            continue
+        values = {key: finite(baseline_value(row, key)) for key in row}
+        known = {key: value for key, value in values.items() if value is not None}
+        return Chosen(run, architecture, None, None, known)
+    return None
 
 
 def home_of(chosen: Chosen, runs: Mapping[str, Snapshot]) -> RunFolder | None:

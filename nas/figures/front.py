@@ -9,7 +9,14 @@ import plotly.graph_objects as go
 
 from nas.figures import front_traces as traces
 from nas.figures.axes import Axis, bounds_of
-from nas.figures.front_points import FrontSeries, Point, baseline_value, drawable, measured
+from nas.figures.front_points import (
+    FrontSeries,
+    Star,
+    baseline_name,
+    baseline_value,
+    drawable,
+    measured,
+)
 from nas.figures.labels import place_labels
 from nas.figures.palette import DEPTH, MUTED, SERIES
 from nas.figures.style import empty, legend_below, styled
@@ -34,7 +41,8 @@ def front_figure(
 ) -> go.Figure:
     """Fronts of one or several runs over the trials they were found among.
 
-    Every marker carries ``customdata = [run, digest]``. The zoom survives a redraw.
+    Every marker carries ``customdata = [run, digest]``, a baseline's ``[run, "*name"]``. The zoom
+    survives a redraw.
 
     Args:
         series: the runs.
@@ -126,7 +134,7 @@ def _focus(
     series: Sequence[FrontSeries],
     x: Axis,
     y: Axis,
-    stars: Sequence[Point],
+    stars: Sequence[Star],
     limits: Sequence[Mapping[str, Any]],
 ) -> None:
     """Look at the front: trials far below it would press it flat. Zooming out shows them."""
@@ -156,13 +164,13 @@ def _extent(member: Any, axis: Axis) -> list[float]:
     return [end for end in ends if end is not None]
 
 
-def _stars(baselines: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> list[Point]:
+def _stars(baselines: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> list[Star]:
     stars = []
     for baseline in baselines:
         at_x = x.drawable(baseline_value(baseline, x.name))
         at_y = y.drawable(baseline_value(baseline, y.name))
         if at_x is not None and at_y is not None:
-            name = plain(baseline.get("name", "baseline"), 60)
+            name = baseline_name(baseline)
             text = f"<b>{name}</b><br>{x.show(at_x)}, {y.show(at_y)}"
-            stars.append(Point(at_x, at_y, text, name))
+            stars.append(Star(at_x, at_y, text, name, plain(baseline.get("run", ""), 60)))
     return stars

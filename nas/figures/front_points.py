@@ -53,6 +53,17 @@ class Point:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Star(Point):
+    """A baseline; ``digest`` is its name.
+
+    Attributes:
+        run: where it is stored.
+    """
+
+    run: str
+
+
 def measured(member: Member, axis: Axis) -> float | None:
     """The verified value of a member, if the axis can show it."""
     metric = member.metrics.get(axis.name)
@@ -168,6 +179,11 @@ def staircase(points: Sequence[Point], x: Axis, y: Axis) -> list[Point]:
     mask = non_dominated(values, (x.direction, y.direction))
     kept = [point for point, member in zip(points, mask, strict=True) if member]
     return sorted(kept, key=lambda point: point.x, reverse=x.direction == "max")
+
+
+def baseline_name(baseline: Mapping[str, Any]) -> str:
+    """What a baseline is called, escaped."""
+    return plain(baseline.get("name", "baseline"), 60)
 
 
 def baseline_value(baseline: Mapping[str, Any], name: str) -> object:

@@ -12,6 +12,7 @@ from nas.figures.cloud import cloud_traces
 from nas.figures.front_points import (
     FrontSeries,
     Point,
+    Star,
     measured,
     member_points,
     partial_points,
@@ -274,7 +275,7 @@ def of_limits(
     return made
 
 
-def of_baselines(stars: Sequence[Point], begun: Sequence[Point] = ()) -> list[Any]:
+def of_baselines(stars: Sequence[Star], begun: Sequence[Star] = ()) -> list[Any]:
     """Nets to compare with: filled, trained alone; hollow, what the search began with."""
     kinds = (
         (stars, "baselines", "star", {"width": 1, "color": PAPER}),
@@ -287,6 +288,7 @@ def of_baselines(stars: Sequence[Point], begun: Sequence[Point] = ()) -> list[An
             mode="markers+text",
             name=name,
             text=[point.digest for point in points],
+            customdata=[[point.run, f"*{point.digest}"] for point in points],
             textposition="top center",
             textfont={"size": 12, "color": INK},
             marker={"symbol": symbol, "size": 15, "color": INK, "line": line},

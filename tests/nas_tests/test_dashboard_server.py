@@ -10,17 +10,20 @@ import sys
 
 import pytest
 
+from nas.dashboard import fronts
 from nas.dashboard.command import PORT, parse
-from nas.dashboard.events import applied, since
+from nas.dashboard.events import applied, point_of, since
 from nas.dashboard.jobs import Jobs
+from nas.dashboard.panels.architecture import details
 from nas.dashboard.panels.drawn import FIGURES, LABELS
+from nas.dashboard.panels.trade_off import values_of
 from nas.dashboard.server import make_app
 from nas.dashboard.state import State, home_of
 from nas.dashboard.sync import view_after
 from nas.dashboard.view import DRAWN, View
 from nas.front import Front
 from search_spaces.errors import UserError
-from tests.nas_tests.report_toy import finished_run
+from tests.nas_tests.report_toy import architecture, finished_run
 
 EVIL = "<script>alert(1)</script>"
 
@@ -251,6 +254,28 @@ def test_neither_torch_nor_ray_is_loaded(places):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_star_is_an_architecture_that_can_be_chosen(places, tmp_path):
+    """A click on it names the run and the star; one whose net nobody knows chooses nothing."""
+    run = tmp_path / "starred"
+    shutil.copytree(places / "good", run)
+    net = architecture(32, [(0, 2, 1, 0)])
+    rows = [
+        {"name": "<b>DeiT-like</b>", "architecture": net.to_dict(), "accuracy": {"value": 0.5}},
+        {"name": "ghost", "accuracy": 0.9},
+    ]
+    (run / "baselines.json").write_text(json.dumps({"baselines": rows}))
+    state = State([run])
+    figure = fronts.front_of(state, View(x="accuracy"))
+    star = next(trace for trace in figure.data if trace.name == "baselines")
+    clicks = [{"points": [{"customdata": custom}]} for custom in star.customdata]
+    known, ghost = (state.find(point_of(click, ["starred"])) for click in clicks)
+    assert known.architecture == net
+    assert values_of(known) == {"accuracy": 0.5}
+    assert "baseline" in str(details(state, known, None))
+    assert home_of(known, state.runs()) is None  # nothing of it is trained here: no export
+    assert ghost is None
 
 
 def test_a_job_says_how_it_ended(tmp_path):

@@ -125,7 +125,9 @@ def _predicted(axis: Any, believed: Mapping[str, Any]) -> str:
 def _metrics(chosen: Chosen) -> dict[str, Metric]:
     if chosen.member is not None:
         return dict(chosen.member.metrics)
-    assert chosen.trial is not None
+    if chosen.trial is None:
+        alone = chosen.baseline
+        return {name: Metric(value=value, kind="baseline") for name, value in alone.items()}
     known = {**chosen.trial.partial, **chosen.trial.metrics}
     return {name: Metric(value=value, kind="search") for name, value in known.items()}
 

@@ -48,7 +48,7 @@ def trade_off(
     if "stars" in view.flags:
         # Runs that differ in the seed may share them: the same star is drawn once.
         stars = {
-            f"{star.get('name')} {star.get(x.name)} {star.get(y.name)}": star
+            f"{star.get('name')} {star.get(x.name)} {star.get(y.name)}": {**star, "run": run.key}
             for run in runs
             for star in run.baselines
         }
@@ -190,7 +190,7 @@ def as_predicted(member: Member) -> Member:
 def values_of(chosen: Chosen, *, predicted: bool = False) -> dict[str, float]:
     """Every value that is known of an architecture; what was verified goes first."""
     trial = chosen.trial
-    known = {} if trial is None else {**trial.partial, **trial.metrics}
+    known = dict(chosen.baseline) if trial is None else {**trial.partial, **trial.metrics}
     if chosen.member is not None:
         member = as_predicted(chosen.member) if predicted else chosen.member
         known |= {n: v for n, m in member.metrics.items() if (v := finite(m.value)) is not None}
