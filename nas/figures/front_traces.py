@@ -188,7 +188,7 @@ def of_members(
         marker["line"] = {"width": 1, "color": PAPER}
         if dominated:
             marker |= {"size": 9, "color": MUTED if alone else tint, "line": {"width": 1.5}}
-        in_legend = alone or symbol == "circle"
+        in_legend = alone or not made  # of several runs, each has one entry
         points = member_points(chosen, x, y, name)
         bars = {"error_x": _bars(chosen, x), "error_y": _bars(chosen, y)}
         group = {"name": shown, "legendgroup": shown}

@@ -156,8 +156,12 @@ def test_runs_are_found_in_folders_of_runs_and_of_profiles(searched, tmp_path):
     for name in ("cpu", "cpu_torch"):
         shutil.copytree(searched.path, tmp_path / "b" / "devices" / name)
     (tmp_path / "b" / "config.yaml").write_text("seed: 1\n")
+    merged = tmp_path / "c" / "devices" / "cpu"
+    merged.mkdir(parents=True)
+    (merged / "front.json").write_text("{}")
+    (tmp_path / "c" / "space.json").write_text("{}")  # what merging runs writes, no more
     found = keys_of(find_runs([tmp_path, tmp_path / "a", searched.path]))
-    assert list(found) == ["a", "b/cpu", "b/cpu_torch", "searched"]
+    assert list(found) == ["a", "b/cpu", "b/cpu_torch", "c/cpu", "searched"]
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):

@@ -239,6 +239,15 @@ def test_several_runs_are_told_apart_by_colour():
     assert len({one.marker.color for one in solid if one.marker.symbol == "circle"}) == 2
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_each_of_several_runs_is_once_in_the_legend(tied):
+    several = [replace(one, tied=tied, dominated=False) for one in members()]
+    pair = [FrontSeries(name=f"run {i}", members=several) for i in range(2)]
+    traces = front_figure(pair, X, Y).data
+    told = [one.name for one in traces if one.mode == "markers" and one.showlegend is not False]
+    assert [name for name in told if name.startswith("run")] == ["run 0", "run 1"]
+
+
 def test_many_trials_stay_drawable():
     trials = [trial(i, 0.1 + i * 1e-5) for i in range(20_000)]
     series = FrontSeries(name="run", trials=trials, members=members())

@@ -51,7 +51,7 @@ def search_tab(runs: Sequence[Snapshot]) -> list[Any]:
             heading("Training of the supernet", trained[0].key),
             graph("training", figure, label="training of the supernet"),
         ]
-    return parts or [note("Nothing was searched yet.")]
+    return parts or [note("No search has left trials here.")]
 
 
 def hypervolume_of(some: Sequence[tuple[int, Snapshot]]) -> Any:

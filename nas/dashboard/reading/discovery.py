@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.run_folder import RunFolder
 
 MAX_RUNS = 200
-_MARKS = ("config.yaml", "study.journal", "front.json")
+_MARKS = ("config.yaml", "study.journal", "front.json", "space.json")  # a merged one has the last
 
 
 def is_run(path: Path) -> bool:
