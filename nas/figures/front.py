@@ -155,7 +155,8 @@ def _focus(
         axis = x if place == "x" else y
         figure.update_layout({f"{place}axis": {"range": span, "tickvals": axis.ticks(*span)}})
     if len(spans) == 2:
-        figure.add_traces(traces.of_limits(limits, x, y, spans["x"], spans["y"]))
+        names = [one.name for one in series][: len(limits)]
+        figure.add_traces(traces.of_limits(limits, names, x, y, spans["x"], spans["y"]))
 
 
 def _extent(member: Any, axis: Axis) -> list[float]:

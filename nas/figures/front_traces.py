@@ -178,7 +178,7 @@ def of_members(
         ("dominated after measuring", "circle-open", False, True),
         ("dominated, tied in accuracy", "diamond-open", True, True),
     )
-    made = []
+    made: list[Any] = []
     for label, symbol, tied, dominated in groups:
         chosen = [m for m in members if (m.tied is True, m.dominated is True) == (tied, dominated)]
         if not chosen:
@@ -246,12 +246,20 @@ def of_winner(
 
 def of_limits(
     limits: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
     x: Axis,
     y: Axis,
     x_span: Sequence[float],
     y_span: Sequence[float],
 ) -> list[Any]:
-    """Hard limits as dashed lines across the view; spans are in the axes' coordinates."""
+    """Hard limits as dashed lines across the view; spans are in the axes' coordinates.
+
+    Args:
+        limits: those of each run; where runs differ in them, a line says whose it is.
+        names: of the runs, as many.
+        x, y: axes.
+        x_span, y_span: what is in sight.
+    """
 
     def ends(axis: Axis, span: Sequence[float]) -> list[float]:
         return [10.0**end for end in span] if axis.log else list(span)
@@ -259,8 +267,12 @@ def of_limits(
     made = []
     for axis, other, span in ((x, y, y_span), (y, x, x_span)):
         # Several runs often have the same limit, and a line is drawn once.
-        stated = dict.fromkeys(pair for one in limits for pair in bounds_of(one, axis))
-        for sign, bound in stated:
+        owners: dict[tuple[str, float], list[str]] = {}
+        for name, one in zip(names, limits, strict=True):
+            for pair in bounds_of(one, axis):
+                owners.setdefault(pair, []).append(name)
+        for (sign, bound), whose in owners.items():
+            of_whom = "" if len(whose) == len(limits) else f" ({plain(', '.join(whose), 60)})"
             across, along = ends(other, span), [bound, bound]
             made.append(
                 go.Scatter(
@@ -268,7 +280,7 @@ def of_limits(
                     y=across if axis is x else along,
                     mode="lines",
                     line={"width": 1.5, "color": VERMILLION, "dash": "dash"},
-                    name=f"limit: {plain(axis.label, 60)} {sign} {axis.show(bound)}",
+                    name=f"limit: {plain(axis.label, 60)} {sign} {axis.show(bound)}{of_whom}",
                     hoverinfo="name",
                 )
             )

@@ -196,6 +196,14 @@ def test_limits_baselines_and_broken_limits_are_drawn():
     assert "<img" not in content(figure)
 
 
+def test_a_limit_that_not_all_runs_have_says_whose_it_is():
+    pair = [FrontSeries(name=f"run {i}", members=members()) for i in range(2)]
+    limits = [{"latency_ms": 0.3, "accuracy": {"min": 0.5}}, {"latency_ms": 0.3}]
+    drawn = front_figure(pair, X, Y, limits=limits).data
+    told = [one.name for one in drawn if (one.name or "").startswith("limit")]
+    assert told == ["limit: latency ≤ 0.300 ms", "limit: accuracy ≥ 50.0 % (run 0)"]
+
+
 def test_trials_looked_at_only_in_part_are_drawn_apart_and_say_so():
     whole = [trial(i) for i in range(3)]
     part = trial(3, images=1024)
