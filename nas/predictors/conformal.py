@@ -1,7 +1,9 @@
 """Intervals that hold as often as they say, from held-out errors alone.
 
-Cross-conformal prediction with relative errors (Vovk 2015, Ann. Math. Artif. Intell. 74): the
-error of a new network ranks among the held-out ones like any of them.
+The jackknife in folds with relative errors (Barber et al. 2021, Ann. Statist. 49:1, section 1.1):
+the error of a new network ranks among the held-out ones like any of them, as far as a predictor
+that has not seen one fold errs like one that has seen all. Folds are small for that reason, see
+``crossval.FOLDS``. One factor serves all networks, so that it can be a limit on columns.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from nas.measurement.records import MIN_MEASUREMENTS, Measurement
 from nas.measurement.repeatability import training_target
-from nas.predictors.crossval import choose, held_out
+from nas.predictors.crossval import QUICK_FOLDS, cross_validate
 from nas.predictors.family import FAMILIES, Family
 from nas.predictors.predictor import LatencyPredictor
 from nas.predictors.stored import PredictorData
@@ -55,8 +55,8 @@ def fit_predictor(
         members = [Transfer(base.mean_ms), *members]
     # Matrices of a hundred rows: threads would only wait for each other, worst on a busy machine.
     with threadpool_limits(limits=1):
-        found_B = held_out(members, features_BF, target.latency_ms_B, seed)
-        best = choose(members, features_BF, target.latency_ms_B, seed)
+        tried = cross_validate(members, features_BF, target.latency_ms_B, seed)
+    best = tried.best()
     return LatencyPredictor(
         PredictorData(
             profile=profiles.pop(),
@@ -66,7 +66,7 @@ def fit_predictor(
             feature_names=tuple(feature_names),
             features=tuple(tuple(row) for row in features_BF.tolist()),
             latency_ms=tuple(target.latency_ms_B.tolist()),
-            held_out_ms=tuple(found_B.tolist()),
+            held_out_ms=tuple(tried.held_out_ms().tolist()),
             statistic=target.statistic,
             scale=target.scale,
             repeat=target.repeat,
@@ -85,7 +85,8 @@ def held_out_error(
     """
     target = training_target(measurements)
     with threadpool_limits(limits=1):
-        return choose(list(FAMILIES), features_BF, target.latency_ms_B, seed).mape
+        tried = cross_validate(list(FAMILIES), features_BF, target.latency_ms_B, seed, QUICK_FOLDS)
+    return tried.best().mape
 
 
 def _check_features(features_BF: FloatArray, count: int, names: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ class LatencyPredictor:
 
     Attributes:
         data: as given.
-        held_out: agreement of held-out predictions with the measurements (pooled 5-fold).
+        held_out: agreement of held-out predictions with the measurements (pooled, cross-validated).
     """
 
     def __init__(self, data: PredictorData) -> None:

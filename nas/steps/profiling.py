@@ -184,7 +184,7 @@ def report_predictor(predictor: LatencyPredictor, display: Display) -> None:
     columns = ("", "MAPE", "Spearman", "tau")
     rows = [
         (
-            f"  predictor ({predictor.data.family}), 5-fold, n={found.n}",
+            f"  predictor ({predictor.data.family}), cross-validated, n={found.n}",
             f"{found.mape:.1%}",
             f"{found.spearman:.3f}",
             f"{found.kendall_tau:.3f}",
