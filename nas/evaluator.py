@@ -150,7 +150,7 @@ class SupernetEvaluator:
 
     def evaluate(self, architecture: Architecture) -> dict[str, float]:
         """``{"accuracy": share of right answers}``."""
-        member = self.supernet.member(architecture)
+        member = self.supernet.member(architecture).frozen()
         hits_N = hits(member, self.images_NCHW, self.labels_N)
         return {"accuracy": float(hits_N.double().mean())}
 
@@ -160,7 +160,7 @@ class SupernetEvaluator:
             return self.evaluate(architecture)
         first_F, rest_R = split_images(len(self.labels_N), self.first_look)
         chosen = first_F if part == "first" else rest_R
-        right, member = 0, self.supernet.member(architecture)
+        right, member = 0, self.supernet.member(architecture).frozen()
         for start in range(0, len(chosen), CHUNK):
             rows = chosen[start : start + CHUNK]
             right += int(hits(member, self.images_NCHW[rows], self.labels_N[rows]).sum())

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from supernet.operators import Weights
 from supernet.tokens import TokenState, track
 
 EMPTY: Mapping[str, Tensor] = {}
+Mlp = Callable[[TokenState, Weights, float], TokenState]
+"""The MLP of a layer on its residual stream: tokens, its parameters, the norm's epsilon."""
 
 
 class WeightSource(Protocol):
@@ -46,6 +48,7 @@ def forward_features(
     *,
     taps: Collection[int] = (),
     tracked: bool = False,
+    mlp: Mlp | None = None,
 ) -> Features:
     """Run the backbone.
 
@@ -55,6 +58,7 @@ def forward_features(
         weights: where tensors come from.
         taps: indices of blocks whose output is wanted.
         tracked: follow centres and parents of tokens (costs a little; off by default).
+        mlp: another way to compute the same MLP.
 
     Raises:
         ValueError: the images do not have the architecture's size or channels.
@@ -74,7 +78,7 @@ def forward_features(
     for stage in network.stages:
         state = stage.transition.forward(state, weights(stage.part), stage.setting)
         for block in stage.blocks:
-            state = run_block(state, block, weights, architecture.norm_eps)
+            state = run_block(state, block, weights, architecture.norm_eps, mlp or _mlp)
             if index == place:
                 state = network.position.forward(
                     state, weights(network.position_part), architecture.position
@@ -85,9 +89,11 @@ def forward_features(
     return Features(state, tapped)
 
 
-def forward_logits(images_BCHW: Tensor, network: ResolvedNetwork, weights: WeightSource) -> Tensor:
+def forward_logits(
+    images_BCHW: Tensor, network: ResolvedNetwork, weights: WeightSource, mlp: Mlp | None = None
+) -> Tensor:
     """Class logits ``(B, classes)``."""
-    state = forward_features(images_BCHW, network, weights).state
+    state = forward_features(images_BCHW, network, weights, mlp=mlp).state
     return head(state, network, weights)
 
 
@@ -95,7 +101,7 @@ def head(state: TokenState, network: ResolvedNetwork, weights: WeightSource) -> 
     """Final norm, pooling and classifier of a backbone's last tokens."""
     norm, classifier = weights(network.norm_part), weights(network.head_part)
     x_BND = state.x_BND
-    x_BND = _norm(x_BND, norm, network.architecture.norm_eps)
+    x_BND = norm_tokens(x_BND, norm, network.architecture.norm_eps)
     pooled_BD = pool(state.but(x_BND=x_BND), network.architecture.pooling)
     return F.linear(pooled_BD, classifier["weight"], classifier["bias"])
 
@@ -114,7 +120,7 @@ def pool(state: TokenState, pooling: str) -> Tensor:
 
 
 def run_block(
-    state: TokenState, block: ResolvedBlock, weights: WeightSource, norm_eps: float
+    state: TokenState, block: ResolvedBlock, weights: WeightSource, norm_eps: float, mlp: Mlp
 ) -> TokenState:
     """One layer: attention and MLP on a residual stream, with the token reduction at its hook."""
     setting, hook = block.block.reduction, block.reduction.card.hook
@@ -125,7 +131,7 @@ def run_block(
     if not block.attention.card.identity:
         w = weights(block.attention_part)
         mixed_BND, score = block.attention.forward(
-            _norm(state.x_BND, w, norm_eps),
+            norm_tokens(state.x_BND, w, norm_eps),
             state,
             w,
             block.block.attention,
@@ -137,7 +143,7 @@ def run_block(
     if reduces and hook == "after_attention":
         state = block.reduction.forward(state, score, weights(block.reduction_part), setting)
         score = None  # the MLP behind it needs the memory
-    state = _mlp(state, weights(block.mlp_part), norm_eps)
+    state = mlp(state, weights(block.mlp_part), norm_eps)
     if reduces and hook == "between_blocks":
         state = block.reduction.forward(state, score, weights(block.reduction_part), setting)
     return state
@@ -146,14 +152,15 @@ def run_block(
 def _mlp(state: TokenState, w: Weights, norm_eps: float) -> TokenState:
     # Written as one expression so that no intermediate outlives its use.
     made_BND = F.linear(
-        F.gelu(F.linear(_norm(state.x_BND, w, norm_eps), w["fc1_weight"], w["fc1_bias"])),
+        F.gelu(F.linear(norm_tokens(state.x_BND, w, norm_eps), w["fc1_weight"], w["fc1_bias"])),
         w["fc2_weight"],
         w["fc2_bias"],
     )
     return state.but(x_BND=state.x_BND + made_BND)
 
 
-def _norm(x_BND: Tensor, w: Weights, eps: float) -> Tensor:
+def norm_tokens(x_BND: Tensor, w: Weights, eps: float) -> Tensor:
+    """Layer norm of every token by the ``norm_*`` of a part."""
     weight = w["norm_weight"]  # its shape is known to a tracer, whatever that of the tokens is
     return F.layer_norm(x_BND, weight.shape, weight, w["norm_bias"], eps)
 

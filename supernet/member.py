@@ -7,6 +7,7 @@ from torch import Tensor
 
 from supernet.cutting import BoundWeights
 from supernet.forward import EMPTY, forward_logits
+from supernet.frozen import FrozenMember
 from supernet.network import Part, ResolvedNetwork
 from supernet.operators import Weights
 
@@ -31,6 +32,13 @@ class Member:
     def is_current(self) -> bool:
         """Whether the supernet's parameters are still those that it is bound to."""
         return self._bound.is_current()
+
+    def frozen(self) -> FrozenMember:
+        """The same for weights that do not change any more: quicker to evaluate where it is large.
+
+        It may lay out a copy of the weights, so keep it no longer than they stay as they are.
+        """
+        return FrozenMember(self.network, self, self._bound.weights)
 
     def __call__(self, images_BCHW: Tensor) -> Tensor:
         """Logits ``(B, classes)`` of normalised images of the space's size."""

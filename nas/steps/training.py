@@ -128,7 +128,7 @@ def _activation_elements(run: Run, trainer: Trainer) -> int:
 
 def _val_accuracy(run: Run, supernet: Supernet, architecture: Architecture) -> float:
     images = run.dataset.transform.normalise(run.dataset.val.images_NCHW)
-    found = hits(supernet.member(architecture), images, run.dataset.val.labels_N)
+    found = hits(supernet.member(architecture).frozen(), images, run.dataset.val.labels_N)
     return float(found.double().mean())
 
 

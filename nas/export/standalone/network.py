@@ -106,7 +106,7 @@ class Parts:
         """The call of a layer norm on the residual stream."""
         eps = self.architecture.norm_eps
         doc = "Layer norm of every token."
-        made = self.home.make(forward._norm, {"eps": eps}, "norm", doc)
+        made = self.home.make(forward.norm_tokens, {"eps": eps}, "norm", doc)
         return call(made, x_BND="state.x_BND", w=weights)
 
     def layer(self, block: ResolvedBlock, before: bool, after: bool) -> Layer:
