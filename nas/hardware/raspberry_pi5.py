@@ -35,5 +35,5 @@ class RaspberryPi5(DescribedDevice):
         eager_us=6.0,
         compiled_us=2.0,
         sustained=0.7,
-        attention=0.3,
+        attention=0.45,
     )

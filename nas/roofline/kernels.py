@@ -8,6 +8,7 @@ background", tile and wave quantisation) and the launch. Every function takes in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ PRODUCTS = ("linear", "attention", "matmul", "conv")
 RAMP_US = {"gpu": 4.0, "cpu": 0.5, "mcu": 0.0}
 """Until all units are busy and all are done again, microseconds."""
 
-FLOPS = {"gelu": 30, "softmax": 24, "norm": 8}
+FLOPS = {"gelu": 15, "softmax": 24, "norm": 8}
 """Operations an element moved where they are many; an exponential is worth about ten."""
 ALIGNED_BYTES = 16
 MISALIGNED = 1.5
@@ -66,8 +67,21 @@ class Setting:
 
     @property
     def share(self) -> float:
-        """Of the device's units, those that work."""
-        return self.units / self.spec.units
+        """Of the device's peak, what the units that work have.
+
+        One core alone is the fastest and has the highest clock; all have what the device has.
+        Between these ends it is a power of their number.
+        """
+        spec = self.spec
+        if self.units == spec.units:
+            return 1.0
+        power = 1 - math.log(spec.fastest) / math.log(spec.units)
+        return float((self.units / spec.units) ** power)
+
+    @property
+    def unit_share(self) -> float:
+        """Of the device's peak, what one of the units that work has."""
+        return self.share / self.units
 
     @property
     def launch_s(self) -> float:
@@ -171,7 +185,7 @@ def _compute_s(kernel: Kernel, setting: Setting) -> Any:
         return kernel.moved * setting.batch * per_element / _vector(setting)
     if kernel.op == "attention":
         return _attention_s(kernel, setting)
-    per_unit = spec.reached_tflops(setting.precision) * 1e12 / spec.units
+    per_unit = spec.reached_tflops(setting.precision) * 1e12 * setting.unit_share
     rows, repeat = kernel.m, kernel.repeat
     if kernel.op == "matmul":  # each image has its own matrices; else rows of all are one product
         repeat = repeat * setting.batch
@@ -200,10 +214,11 @@ def _product_s(
 
 
 def _attention_s(kernel: Kernel, setting: Setting) -> Any:
-    """Both products block by block; keys and queries are padded to whole blocks."""
+    """Both products block by block; a GPU's keys and queries are padded to whole blocks."""
     spec = setting.spec
     block = 64 if spec.kind == "gpu" else 32 if spec.kind == "cpu" else 1
-    queries, keys = (ceil_div(size, block) * block for size in (kernel.m, kernel.n))
+    padded = block if spec.kind == "gpu" else 1
+    queries, keys = (ceil_div(size, padded) * padded for size in (kernel.m, kernel.n))
     width = ceil_div(kernel.k, 8) * 8
     groups = kernel.repeat * setting.batch * ceil_div(kernel.m, block)
     even = ceil_div(groups, setting.units) * setting.units / np.maximum(groups, 1)

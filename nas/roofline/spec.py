@@ -29,7 +29,9 @@ class Tile:
 GPU_TILES = (Tile(128, 256, 1.0), Tile(128, 128, 0.95), Tile(128, 64, 0.8), Tile(64, 64, 0.65))
 SIMT_TILES = (Tile(128, 128, 1.0), Tile(64, 64, 0.95), Tile(32, 32, 0.75))
 """Of a GPU without its matrix units, which do not mind small blocks."""
-CPU_TILES = (Tile(128, 128, 1.0), Tile(48, 64, 0.9), Tile(16, 32, 0.6))
+CPU_TILES = (Tile(16, 32, 1.0), Tile(8, 16, 0.85))
+"""Of registers: blocks for caches may be cut anywhere between them (Van Zee and van de Geijn, BLIS,
+ACM TOMS 41:3, 2015)."""
 MCU_TILES = (Tile(2, 2, 1.0),)  # CMSIS-NN's inner loop: two rows by two columns
 TILES: dict[Kind, tuple[Tile, ...]] = {"gpu": GPU_TILES, "cpu": CPU_TILES, "mcu": MCU_TILES}
 
@@ -49,6 +51,7 @@ class Spec:
         sustained_fp32: likewise in fp32 on a GPU, whose matrix units cannot do that.
         attention: share of the peak that fused attention reaches, its softmax included.
         units: multiprocessors of a GPU, cores else.
+        fastest: peak of the fastest core alone, at its highest clock, over the mean of all.
         bandwidth_gb_s: of the main memory.
         cache_mb: last-level cache that activations may stay in between two kernels.
         cache_gb_s: its bandwidth.
@@ -79,6 +82,7 @@ class Spec:
     sustained_fp32: float = 0.9
     attention: float = 0.5
     flash_mb: float = 0.0
+    fastest: float = 1.0
 
     @property
     def asynchronous(self) -> bool:

@@ -13,7 +13,7 @@ from nas.cli import main
 from nas.hardware import estimate, trace
 from nas.hardware.described import DescribedDevice, described
 from nas.hardware.device import DEVICES, check_settings
-from nas.hardware.host import flops_per_cycle, host_spec
+from nas.hardware.host import TURBO, clock_ghz, flops_per_cycle, host_spec
 from nas.hardware.profile import HardwareProfile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.roofline.estimating import estimate_work
@@ -264,6 +264,28 @@ def test_this_computer_is_described_from_what_the_system_tells(tmp_path) -> None
     assert flops_per_cycle(zen4) == 32
     assert flops_per_cycle({"Features": "asimd"}) == 16
     assert host_spec(tmp_path / "none").tflops["fp32"] > 0
+
+
+def test_the_clock_is_the_highest_one_and_a_virtual_machines_is_nominal(tmp_path) -> None:
+    (tmp_path / "max").write_text("4700000\n")
+    idle = {"cpu MHz": "800.1", "flags": "fma"}
+    assert clock_ghz(idle, tmp_path / "max") == 4.7
+    assert clock_ghz(idle, tmp_path / "none") == pytest.approx(0.8001)
+    virtual = {"cpu MHz": "2600", "flags": "fma hypervisor"}
+    assert clock_ghz(virtual, tmp_path / "none") == pytest.approx(2.6 * TURBO)
+
+
+def test_one_core_alone_is_the_fastest_and_all_are_the_device() -> None:
+    spec = described("laptop_x86").spec
+
+    def share(threads: int) -> float:
+        setting = replace(GPU, spec=spec, precision="fp32", threads=threads)
+        assert setting.share == pytest.approx(setting.unit_share * threads)
+        return setting.share
+
+    assert share(1) == pytest.approx(spec.fastest / spec.units)
+    assert share(spec.units) == 1
+    assert (np.diff([share(threads) for threads in range(1, spec.units + 1)]) > 0).all()
 
 
 @pytest.mark.slow
