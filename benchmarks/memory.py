@@ -1,6 +1,7 @@
 """The closed form of peak memory beside what is measured, in torch eager or in ONNX Runtime.
 
-    uv run python benchmarks/memory.py [--runtime onnxruntime] [--seed 0] [--scale 1.0]
+    uv run python benchmarks/memory.py [--runtime onnxruntime] [--precision int8] [--seed 0]
+        [--scale 1.0]
 
 Random subnets, one forward pass each on one thread: torch's allocator in eager mode, or the growth
 of a fresh process with ONNX Runtime, where that is 4 MB or more. Printed are the mean and the
@@ -19,7 +20,7 @@ import torch
 from spaces import autoformer_patch_8, autoformer_t, colour_32, colour_224, deit_tiny, digits
 
 from nas.hardware.profile import HardwareConfig, HardwareProfile
-from nas.measurement.memory import measure_peak_memory
+from nas.measurement.memory import costs_with, measure_peak_memory
 from nas.runtimes.base import RUNTIMES
 from search_spaces.space import SearchSpace
 from supernet.costs import TORCH_EAGER, SpaceCosts
@@ -53,6 +54,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runtime", choices=sorted(CASES), default="torch_eager")
+    parser.add_argument("--precision", default="fp32", help="of ONNX Runtime")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the subnets")
     parser.add_argument("--seed", type=int, default=0, help="of the subnets")
     options = parser.parse_args()
@@ -63,12 +65,13 @@ def main() -> None:
     for make, batch, count in CASES[options.runtime]:
         space, count = make(), max(round(count * options.scale), 2)
         errors = []
-        for own, torch_own, found in measured(options.runtime, space, batch, count, options.seed):
+        config = HardwareConfig(runtime=options.runtime, precision=options.precision, batch=batch)
+        for own, torch_own, found in measured(config, space, count, options.seed):
             activation, weights = found
             errors.append(
                 (
-                    abs(own / activation - 1),
-                    abs((own + weights) / (activation + weights) - 1),
+                    abs(own[0] / activation - 1),
+                    abs(own[1] / (activation + weights) - 1),
                     abs(torch_own / activation - 1),
                 )
             )
@@ -78,17 +81,17 @@ def main() -> None:
 
 
 def measured(
-    runtime: str, space: SearchSpace, batch: int, count: int, seed: int
-) -> Iterator[tuple[float, float, tuple[float, float]]]:
-    """Activations by the runtime's and by torch's closed form, and what was measured with weights.
+    config: HardwareConfig, space: SearchSpace, count: int, seed: int
+) -> Iterator[tuple[tuple[float, float], float, tuple[float, float]]]:
+    """Activations and all memory by the runtime's closed form, activations by torch's, and the
+    activations and weights that were measured.
 
     All in 10^6 bytes; subnets whose memory the runtime does not tell are left out.
     """
-    spec = space.spec
-    config = HardwareConfig(runtime=runtime, batch=batch)
+    spec, runtime, batch = space.spec, config.runtime, config.batch or 1
     profile = HardwareProfile.of("cpu", config, spec.image_size, spec.channels)
     plugin = RUNTIMES[runtime]
-    own = SpaceCosts(space, CLASSES, plugin.liveness(profile) or TORCH_EAGER)
+    own = costs_with(plugin.liveness(profile) or TORCH_EAGER, space, CLASSES)
     plain = SpaceCosts(space, CLASSES)
     images_BCHW = torch.randn(batch, spec.channels, *spec.image_size)
     told, drawn = 0, count if runtime == TORCH_EAGER.runtime else DRAWN * count
@@ -104,8 +107,9 @@ def measured(
                 continue
             found = memory
         told += 1
+        costs = own(row[None])
         yield (
-            float(own(row[None]).peak_activation_mb(batch)[0]),
+            (float(costs.peak_activation_mb(batch)[0]), float(costs.peak_memory_mb(batch)[0])),
             float(plain(row[None]).peak_activation_mb(batch)[0]),
             (found.peak_activation_mb, found.weights_mb),
         )

@@ -127,14 +127,14 @@ class OnnxRuntime(OnnxBased):
         )
 
     def liveness(self, profile: HardwareProfile) -> Liveness | None:
-        """Of fp32: what int8 models hold beside their fp32 activations has no closed form yet."""
+        """The same activations for all precisions, and weights as they are stored."""
+        from nas.measurement.onnx_int8 import Int8Liveness
         from nas.measurement.onnx_liveness import onnx_peak_live
         from nas.measurement.onnx_memory import CLAIMED_MB
         from supernet.costs import Liveness
 
-        if profile.precision != "fp32":
-            return None
-        return Liveness(self.name, onnx_peak_live, told_from_mb=CLAIMED_MB)
+        kind = Liveness if profile.precision == "fp32" else Int8Liveness
+        return kind(self.name, onnx_peak_live, told_from_mb=CLAIMED_MB)
 
 
 def tensors_mb(content: bytes) -> float:

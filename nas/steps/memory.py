@@ -44,7 +44,8 @@ def check_memory(run: Run, display: Display) -> None:
             found = _borrowed(one, entries) or _compared(one, entries, display)
             entries[one.profile.key()] = found
             write_json(run.folder.memory, {PROFILES: entries})
-        for line in (_line(part) for part in (found, found.get("beside")) if part):
+        parts = [_line(part) for part in (found, found.get("beside")) if part]
+        for line in (*parts, *_not_told(one)):
             if line not in told:
                 display.line(line)
                 told.append(line)
@@ -167,6 +168,17 @@ def _line(stored: Mapping[str, Any]) -> str:
         f"peak memory in {runtime}, batch {stored['batch']}, closed form against "
         f"{report['n']} measured: MAPE {report['mape']:.1%}, tau {report['kendall_tau']:.3f}"
     )
+
+
+def _not_told(run: Run) -> list[str]:
+    """That a profile's runtime says nothing of memory, where torch eager's form stands for it."""
+    profile = run.profile
+    if profile.runtime == TORCH_EAGER.runtime or RUNTIMES[profile.runtime].liveness(profile):
+        return []
+    return [
+        f"{profile.key()}: peak memory of {profile.runtime} is not known in closed form; "
+        f"limits and the search use that of {TORCH_EAGER.runtime}"
+    ]
 
 
 def _now() -> str:

@@ -134,6 +134,15 @@ def test_memory_measured_for_the_weights_is_taken_over(tmp_path: Path, measured:
     assert set(measured) == {4}
 
 
+def test_a_runtime_that_tells_nothing_of_its_memory_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(run(tmp_path, (profile(runtime="torch_compile"), PROFILES[0])))
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("peak memory of torch_compile is not known in closed form") == 1
+    assert "use that of torch_eager" in out
+
+
 @pytest.mark.parametrize("stored", [{"profiles": 3}, {"profiles": {"k": 3}}, {"profiles": {}}])
 def test_a_damaged_file_has_nothing(stored: dict[str, Any]) -> None:
     assert memory_of(stored, "k") == {}

@@ -17,6 +17,7 @@ from nas.measurement.memory import costs_on, peak_memory_on
 from nas.measurement.onnx_liveness import onnx_peak_live
 from nas.measurement.onnx_memory import onnx_activation_mb
 from nas.runtimes.base import RUNTIMES
+from nas.runtimes.onnxruntime import tensors_mb
 from nas.steps.memory import member_memory
 from search_spaces.space import SearchSpace
 from supernet.costs import SpaceCosts
@@ -99,7 +100,7 @@ def test_a_search_takes_the_runtimes_own_form_where_that_can_be_measured() -> No
     for wanted, runtime in (
         (profile(1), "torch_eager"),  # all below 4 MB: nothing could be claimed
         (profile(256), "onnxruntime"),
-        (profile(256, precision="int8"), "torch_eager"),
+        (profile(256, precision="int8"), "onnxruntime"),
         (profile(256, runtime="torch_eager"), "torch_eager"),
         (None, "torch_eager"),
     ):
@@ -116,6 +117,33 @@ def test_half_precision_on_a_gpu_takes_half() -> None:
     assert half(genes).peak_memory_mb(8) == pytest.approx(full(genes).peak_memory_mb(8) / 2)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int8_static"])
+def test_int8_holds_the_same_activations_and_a_quarter_of_the_weights(precision: str) -> None:
+    mixed, genes = space(), rows(space(), 40)
+    full, small = (
+        costs_on(profile(256, precision=name), mixed, CLASSES)(genes)
+        for name in ("fp32", precision)
+    )
+    np.testing.assert_array_equal(small.peak_activation_mb(256), full.peak_activation_mb(256))
+    np.testing.assert_array_equal(small.params_B, full.params_B)
+    np.testing.assert_array_equal(small.features_BF, full.features_BF)
+    weights_mb = small.peak_memory_mb(256) - small.peak_activation_mb(256)
+    share = weights_mb / (full.params_B * 4e-6)
+    assert ((share > 0.25) & (share < 0.5)).all()
+
+
+def test_stored_weights_are_those_of_the_file() -> None:
+    pytest.importorskip("onnxruntime")
+    mixed = space(width=[64], reduction=["none"])
+    model = build_model(mixed.decode(rows(mixed, 1)[0]), CLASSES).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)  # equal tensors, as biases of zeros, would be stored once
+    content = RUNTIMES["onnxruntime"].export(model, torch.zeros(1, 1, 16, 16), "int8")  # type: ignore[attr-defined]
+    costs = costs_on(profile(256, precision="int8"), mixed, CLASSES)(rows(mixed, 1))
+    found_mb = costs.peak_memory_mb(256)[0] - costs.peak_activation_mb(256)[0]
+    assert found_mb == pytest.approx(tensors_mb(content), rel=0.03)
+
+
 @linux
 @pytest.mark.slow
 def test_dead_tensors_are_not_kept_for_later_ones_of_their_shape() -> None:
@@ -128,8 +156,10 @@ def test_dead_tensors_are_not_kept_for_later_ones_of_their_shape() -> None:
 
 @linux
 @pytest.mark.slow
-def test_onnx_runtime_is_told_within_a_tenth() -> None:
-    wanted, mixed = profile(64), space(width=[64], mlp_ratio=[2, 4])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int8_static"])
+def test_onnx_runtime_is_told_within_a_tenth(precision: str) -> None:
+    wanted = profile(64, precision=precision)
+    mixed = space(width=[64], mlp_ratio=[2, 4])
     costs = costs_on(wanted, mixed, CLASSES)
     images, told = torch.randn(64, 1, 16, 16), 0
     for row in rows(mixed, 8):
