@@ -1,4 +1,4 @@
-"""Peak memory of int8 models in ONNX Runtime, in closed form.
+"""Peak memory of dynamically quantised models in ONNX Runtime, in closed form.
 
 Products with weights are quantised, nothing else (`nas.export.quantise`). What is alive stays that
 of fp32: at its peak a pass holds maps of attention or the MLP's hidden activations, both in fp32,

@@ -175,8 +175,9 @@ def _not_told(run: Run) -> list[str]:
     profile = run.profile
     if profile.runtime == TORCH_EAGER.runtime or RUNTIMES[profile.runtime].liveness(profile):
         return []
+    name = f"{profile.runtime} {profile.precision}"
     return [
-        f"{profile.key()}: peak memory of {profile.runtime} is not known in closed form; "
+        f"{profile.key()}: peak memory of {name} is not known in closed form; "
         f"limits and the search use that of {TORCH_EAGER.runtime}"
     ]
 

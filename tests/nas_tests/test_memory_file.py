@@ -139,7 +139,7 @@ def test_a_runtime_that_tells_nothing_of_its_memory_is_named(
 ) -> None:
     check(run(tmp_path, (profile(runtime="torch_compile"), PROFILES[0])))
     out = " ".join(capsys.readouterr().out.split())
-    assert out.count("peak memory of torch_compile is not known in closed form") == 1
+    assert out.count("peak memory of torch_compile fp32 is not known in closed form") == 1
     assert "use that of torch_eager" in out
 
 
