@@ -256,7 +256,8 @@ def test_the_parts_of_the_images_make_the_whole() -> None:
     images = torch.randn(count, 1, 1, 10, generator=generator)
     labels = torch.randint(10, (count,), generator=generator)
     labels[::2] = images[::2].flatten(1).argmax(dim=1)
-    supernet = SimpleNamespace(member=lambda architecture: lambda x: x.flatten(1))
+    member = SimpleNamespace(frozen=lambda: lambda x: x.flatten(1))
+    supernet = SimpleNamespace(member=lambda architecture: member)
     made = SupernetEvaluator(supernet, images, labels, first)
     candidate = architecture()
     parts = [made.evaluate_part(candidate, part)["accuracy"] for part in ("first", "rest")]
