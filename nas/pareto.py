@@ -18,6 +18,8 @@ Direction = Literal["min", "max"]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+PAIRWISE = 300  # rows up to which comparing all pairs at once is the quicker way
+
 
 def to_costs(values: ArrayLike, directions: Sequence[Direction]) -> Floats:
     """The same numbers with "smaller is better" in every column: the one place signs flip.
@@ -49,6 +51,9 @@ def non_dominated(values: ArrayLike, directions: Sequence[Direction]) -> Mask:
     costs_NM = to_costs(values, directions)
     mask_N: Mask = np.asarray(~np.isnan(costs_NM).any(axis=1))
     rows_K = np.flatnonzero(mask_N)
+    if len(rows_K) <= PAIRWISE:
+        mask_N[rows_K] = ~_dominates(costs_NM[rows_K]).any(axis=0)
+        return mask_N
     # In lexicographic order no row is dominated by a later one, so each row that is still there
     # when its turn comes is a member and only has to strike out what follows it.
     order_K = rows_K[np.lexsort(costs_NM[rows_K].T[::-1])]
@@ -58,6 +63,14 @@ def non_dominated(values: ArrayLike, directions: Sequence[Direction]) -> Mask:
         mask_N[order_K[struck]] = False
         order_K = order_K[~struck][1:]
     return mask_N
+
+
+def _dominates(costs_KM: Floats) -> Mask:
+    """(K, K): whether the first dominates the second."""
+    no_worse_KK: Mask = np.ones((len(costs_KM), len(costs_KM)), dtype=np.bool_)
+    for costs_K in costs_KM.T:
+        no_worse_KK &= costs_K[:, None] <= costs_K
+    return no_worse_KK & ~no_worse_KK.T
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ Groups = tuple[FloatArray, ...]
 class Features:
     """Features of gene rows in groups.
 
-    The groups are: genes of the whole network; genes of the layers; sums over the layers (how often
-    each operator, how many heads …); logarithms of the free metrics. Each is scaled so that two
-    random architectures are about 1 apart in it.
+    The groups are: each kind of gene with a choice (all layers' attention types, all their heads,
+    the widths …); sums over the layers (how often each operator, how many heads …); logarithms of
+    the free metrics. Each is scaled so that two random architectures are about 1 apart in it. A
+    model weighs groups: which kinds matter is soon learned, which gene of a kind is not.
 
     Args:
         question: gives space and free metrics.
@@ -50,20 +51,20 @@ class Features:
         return made
 
     def _raw(self, genes_BG: IntArray, columns: Columns) -> Groups:
-        network, layers = list[FloatArray](), list[FloatArray]()
-        sums = dict[str, FloatArray]()
+        kinds, sums = dict[str, list[FloatArray]](), dict[str, FloatArray]()
         for column, gene, stage, layer in self._places:
-            values_B = genes_BG[:, column]
-            if stage is None:
-                network.append(_coded(gene, values_B))
+            if len(gene.choices) == 1:
                 continue
-            coded_BF = _coded(gene, values_B) * self._active(genes_BG, stage, layer)[:, None]
-            layers.append(coded_BF)
-            kind = f"{stage}.{gene.name.rpartition('.')[2]}"
-            sums[kind] = sums[kind] + coded_BF if kind in sums else coded_BF
+            coded_BF = _coded(gene, genes_BG[:, column])
+            kind = gene.name.rpartition(".")[2]
+            if stage is not None:
+                coded_BF = coded_BF * self._active(genes_BG, stage, layer)[:, None]
+                place = f"{stage}.{kind}"
+                sums[place] = sums[place] + coded_BF if place in sums else coded_BF
+            kinds.setdefault(kind, []).append(coded_BF)
         logs = [np.log(np.maximum(values, 1e-12))[:, None] for values in columns.values()]
-        parts = (network, layers, list(sums.values()), logs)
-        return tuple(np.concatenate(part, axis=1) for part in parts)
+        parts = (*kinds.values(), list(sums.values()), logs)
+        return tuple(np.concatenate(part, axis=1) for part in parts if part)
 
     def _active(self, genes_BG: IntArray, stage: int, layer: int) -> FloatArray:
         space = self._question.space

@@ -30,7 +30,6 @@ class GaussianProcess:
         theta: logarithms of θ_k, s², l² and the noise.
         factor: lower Cholesky factor of the kernel matrix, ``(N, N)``.
         weights: the inverse kernel matrix times the standardised values, ``(N,)``.
-        evidence: log likelihood of the values, less what the prior takes away.
     """
 
     groups: Groups
@@ -39,7 +38,6 @@ class GaussianProcess:
     theta: FloatArray
     factor: FloatArray
     weights: FloatArray
-    evidence: float
 
     @classmethod
     def fit(
@@ -53,7 +51,7 @@ class GaussianProcess:
             start: hyper-parameters to begin with; the prior's centre by default.
         """
         known, mean, scale = _Known.of(groups, y_N)
-        prior = np.log([0.5] * len(groups) + [1.0, 0.4, 0.1])
+        prior = np.log([2.0 / len(groups)] * len(groups) + [1.0, 0.4, 0.1])
         found = minimize(
             known.loss,
             prior if start is None else start,
@@ -63,14 +61,12 @@ class GaussianProcess:
             bounds=[(value - 6.0, value + 6.0) for value in prior],
             options={"maxiter": STEPS},
         )
-        evidence = -float(found.fun) - len(y_N) * float(np.log(scale))
-        return cls(groups, mean, scale, found.x, *known.solved(found.x), evidence)
+        return cls(groups, mean, scale, found.x, *known.solved(found.x))
 
     def told(self, groups: Groups, y_N: FloatArray) -> GaussianProcess:
-        """With the same hyper-parameters and evidence, from these points."""
+        """With the same hyper-parameters, from these points."""
         known, mean, scale = _Known.of(groups, y_N)
-        solved = known.solved(self.theta)
-        return GaussianProcess(groups, mean, scale, self.theta, *solved, self.evidence)
+        return GaussianProcess(groups, mean, scale, self.theta, *known.solved(self.theta))
 
     def predict(self, groups: Groups) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the values at B points, ``(B,)`` each."""
@@ -88,6 +84,21 @@ class GaussianProcess:
         """All features at once, so that their distances are the weighted sum over groups."""
         scaled = [np.exp(t / 2) * g for t, g in zip(self.theta, groups, strict=False)]
         return np.concatenate(scaled, axis=1)
+
+
+def log_likelihoods(groups: Groups, y_VN: FloatArray, theta: FloatArray) -> FloatArray:
+    """Of V versions of the values with the same hyper-parameters, up to a constant, ``(V,)``.
+
+    Each version is standardised, as in a fit: its own scale counts as a density's does.
+    """
+    z_VN = y_VN - y_VN.mean(axis=1, keepdims=True)
+    scale_V = z_VN.std(axis=1)
+    scale_V = np.where(scale_V > 0, scale_V, 1.0)
+    z_VN = z_VN / scale_V[:, None]
+    factor, _ = _Known.of(groups, y_VN[0])[0].solved(theta)
+    solved_NV = solve_triangular(factor, z_VN.T, lower=True, check_finite=False)
+    found_V: FloatArray = -0.5 * (solved_NV**2).sum(axis=0) - y_VN.shape[1] * np.log(scale_V)
+    return found_V
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +129,8 @@ class _Known:
         pull = (theta - prior) / WEAKNESS
         loss = 0.5 * self.z_N @ weights + np.log(np.diag(factor)).sum() + 0.5 * (pull**2).sum()
         inner = _inverse(factor) - np.outer(weights, weights)
-        flat = (inner * slope).ravel()
-        gradient = [
-            np.exp(t) * (flat @ d.ravel()) for t, d in zip(theta, self.squares_KNN, strict=False)
-        ]
+        flat = self.squares_KNN.reshape(len(self.squares_KNN), -1)
+        gradient = list(np.exp(theta[:-3]) * (flat @ (inner * slope).ravel()))
         gradient.append(np.vdot(inner, smooth))
         gradient.append(np.exp(theta[-2]) * np.vdot(inner, self.line_NN))
         gradient.append(np.exp(theta[-1]) * np.trace(inner))
@@ -129,7 +138,8 @@ class _Known:
 
     def _kernel(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The kernel matrix, its smooth part, and that part's slope."""
-        squared = np.tensordot(np.exp(theta[:-3]), self.squares_KNN, axes=1)
+        flat = np.exp(theta[:-3]) @ self.squares_KNN.reshape(len(self.squares_KNN), -1)
+        squared = flat.reshape(self.line_NN.shape)
         smooth, slope = _matern(squared, theta[-3])
         kernel = smooth + np.exp(theta[-2]) * self.line_NN
         kernel[np.diag_indices_from(kernel)] += np.exp(theta[-1])

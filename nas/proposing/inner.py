@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POOL = 200
 SHORTLIST = 8  # candidates that proxies are paid for, in batches
+LOOKED = 24  # candidates that are looked at again at once
 SPREAD = 1000
 ROUNDS, ENOUGH = 20, 5
 
@@ -111,15 +112,31 @@ class _Pool:
 
 
 def _batch(guide: Guide, outlook: Outlook, count: int) -> IntArray:
-    """Indices of candidates chosen one by one; each joins the front as it is expected to be."""
+    """Indices of candidates chosen one by one; each joins the front as it is expected to be.
+
+    The candidates come best first. What one is worth only falls when the front gains a member, so
+    only those are looked at again whose last known worth is not below the best one's new worth.
+    """
     landscape, chosen = guide.landscape, list[int]()
     left = np.arange(min(POOL, len(outlook.known_BD)))
+    value_B = guide.value(outlook.take(left), landscape)
+    stale_B = np.zeros(len(left), dtype=bool)
     while len(chosen) < count and len(left):
-        value = guide.value(outlook.take(left), landscape)
-        best = int(left[int(np.argmax(value))])
-        chosen.append(best)
-        left = left[left != best]
-        landscape = landscape.joined(guide.expected(outlook, best), outlook.known_BD[best])
+        if chosen:
+            last = chosen[-1]
+            height = guide.expected(outlook, last)
+            landscape = landscape.joined(height, outlook.known_BD[last])
+            stale_B[:] = True
+        while True:
+            best = int(np.argmax(value_B[left]))
+            if not stale_B[left[best]]:
+                break
+            order = left[np.argsort(-value_B[left], kind="stable")]
+            again = order[stale_B[order]][:LOOKED]
+            value_B[again] = guide.value(outlook.take(again), landscape)
+            stale_B[again] = False
+        chosen.append(int(left[best]))
+        left = np.delete(left, best)
     return np.array(chosen, dtype=np.int64)
 
 

@@ -35,7 +35,7 @@ class GuidedOptions:
 
     n_startup: int = 20
     population: int = 300
-    generations: int = 8
+    generations: int = 4
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
+from scipy.stats import multivariate_normal
 
 from nas.objectives import OBJECTIVES, Limit
 from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
 from nas.proposing.features import Features
-from nas.proposing.gaussian_process import GaussianProcess, _Known, _line, _squares
-from nas.proposing.guide import _strata, checkpoint
+from nas.proposing.gaussian_process import (
+    GaussianProcess,
+    _Known,
+    _line,
+    _squares,
+    log_likelihoods,
+)
+from nas.proposing.guide import Guide, _strata, checkpoint
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
-from nas.proposing.inner import InnerEvolution
+from nas.proposing.inner import InnerEvolution, _batch
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first, crowding, fronts
 from tests.nas_tests.study_toy import ToyProblem
@@ -126,6 +133,55 @@ def test_the_gradient_of_its_likelihood() -> None:
             lambda t: known.loss(t, prior)[0], lambda t: known.loss(t, prior)[1], theta
         )
         assert error < 1e-4 * max(1, np.abs(gradient).max())
+
+
+def test_versions_of_values_are_compared_by_their_density() -> None:
+    rng = np.random.default_rng(2)
+    groups = (rng.random((12, 3)), rng.random((12, 2)))
+    values_VN = np.stack([rng.normal(3, scale, 12) for scale in (1e-2, 1.0, 1e2)])
+    theta = rng.normal(0, 0.7, 5)
+    kernel_NN = _Known.of(groups, values_VN[0])[0]._kernel(theta)[0]
+    expected_V = [
+        multivariate_normal(np.full(12, v.mean()), v.var() * kernel_NN).logpdf(v) for v in values_VN
+    ]
+    found_V = log_likelihoods(groups, values_VN, theta)
+    np.testing.assert_allclose(np.diff(found_V), np.diff(expected_V), rtol=1e-9)
+
+
+def test_kinds_of_genes_are_weighed_apart() -> None:
+    """Where only the heads matter, the process finds that out and all else to be alike."""
+    asked, rng = question(), np.random.default_rng(0)
+    rows = TOY.space.sample_genes(rng, 60)
+    groups = Features(asked)(rows, asked.columns(rows))
+    kinds = {g.name.rpartition(".")[2] for g in TOY.space.genes if len(g.choices) > 1}
+    assert len(groups) == len(kinds) + 2  # sums over the layers, free metrics
+    names = list(dict.fromkeys(g.name.rpartition(".")[2] for g in TOY.space.genes))
+    heads = [name for name in names if name in kinds].index("heads")
+    values = np.sin(20 * groups[heads][:, 0])
+    theta = GaussianProcess.fit(groups, values).theta[: len(kinds)]
+    assert theta.argmax() == heads
+
+
+def test_a_batch_is_the_best_one_by_one() -> None:
+    history, rng = History(question()), np.random.default_rng(3)
+    rows = np.unique(TOY.space.sample_genes(rng, 200), axis=0)
+    known, rows = rows[:25], rows[25:]
+    history.genes_NG, history.violation_N = known, np.zeros(25)
+    latency = TOY.columns(known)["latency_ms"]
+    history.costs_NM = np.stack([-rng.random(25), latency], axis=1)
+    history.paid_N, history.numbers = np.ones(25, dtype=bool), list(range(25))
+    guide = Guide(history)
+    outlook = guide.outlook(rows)
+    order = np.argsort(-guide.value(outlook, guide.landscape), kind="stable")
+    outlook = outlook.take(order)
+    expected, landscape = list[int](), guide.landscape
+    for _ in range(6):
+        value = guide.value(outlook, landscape)
+        value[expected] = -1
+        best = int(np.argmax(value))
+        expected.append(best)
+        landscape = landscape.joined(guide.expected(outlook, best), outlook.known_BD[best])
+    assert _batch(guide, outlook, 6).tolist() == expected
 
 
 def test_features_see_no_gene_without_effect_and_are_about_one_apart() -> None:
