@@ -30,6 +30,7 @@ class GaussianProcess:
         theta: logarithms of θ_k, s², l² and the noise.
         factor: lower Cholesky factor of the kernel matrix, ``(N, N)``.
         weights: the inverse kernel matrix times the standardised values, ``(N,)``.
+        evidence: log likelihood of the values, less what the prior takes away.
     """
 
     groups: Groups
@@ -38,6 +39,7 @@ class GaussianProcess:
     theta: FloatArray
     factor: FloatArray
     weights: FloatArray
+    evidence: float
 
     @classmethod
     def fit(
@@ -61,12 +63,14 @@ class GaussianProcess:
             bounds=[(value - 6.0, value + 6.0) for value in prior],
             options={"maxiter": STEPS},
         )
-        return cls(groups, mean, scale, found.x, *known.solved(found.x))
+        evidence = -float(found.fun) - len(y_N) * float(np.log(scale))
+        return cls(groups, mean, scale, found.x, *known.solved(found.x), evidence)
 
     def told(self, groups: Groups, y_N: FloatArray) -> GaussianProcess:
-        """With the same hyper-parameters, from these points."""
+        """With the same hyper-parameters and evidence, from these points."""
         known, mean, scale = _Known.of(groups, y_N)
-        return GaussianProcess(groups, mean, scale, self.theta, *known.solved(self.theta))
+        solved = known.solved(self.theta)
+        return GaussianProcess(groups, mean, scale, self.theta, *solved, self.evidence)
 
     def predict(self, groups: Groups) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the values at B points, ``(B,)`` each."""
@@ -84,21 +88,6 @@ class GaussianProcess:
         """All features at once, so that their distances are the weighted sum over groups."""
         scaled = [np.exp(t / 2) * g for t, g in zip(self.theta, groups, strict=False)]
         return np.concatenate(scaled, axis=1)
-
-
-def log_likelihoods(groups: Groups, y_VN: FloatArray, theta: FloatArray) -> FloatArray:
-    """Of V versions of the values with the same hyper-parameters, up to a constant, ``(V,)``.
-
-    Each version is standardised, as in a fit: its own scale counts as a density's does.
-    """
-    z_VN = y_VN - y_VN.mean(axis=1, keepdims=True)
-    scale_V = z_VN.std(axis=1)
-    scale_V = np.where(scale_V > 0, scale_V, 1.0)
-    z_VN = z_VN / scale_V[:, None]
-    factor, _ = _Known.of(groups, y_VN[0])[0].solved(theta)
-    solved_NV = solve_triangular(factor, z_VN.T, lower=True, check_finite=False)
-    found_V: FloatArray = -0.5 * (solved_NV**2).sum(axis=0) - y_VN.shape[1] * np.log(scale_V)
-    return found_V
 
 
 @dataclass(frozen=True, eq=False)

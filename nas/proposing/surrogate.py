@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from nas.proposing.features import Groups
-from nas.proposing.gaussian_process import GaussianProcess, log_likelihoods
+from nas.proposing.gaussian_process import GaussianProcess
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
 MOST_POINTS = 300
 OFFSETS = (0.3, 1.0, 3.0, 10.0)
-FIRST = 1  # the offset that the others are compared with
 
 
 class Surrogate:
@@ -56,15 +55,16 @@ class Surrogate:
 def _warped(groups: Groups, above_N: FloatArray) -> tuple[float, GaussianProcess]:
     """The likeliest offset, and the process of the logarithms with it.
 
-    Offsets are compared with the hyper-parameters that fit one of them: they are alike.
+    Each offset's search begins where that of the one before ended: they are alike.
     """
-    warped_VN = np.log(above_N + np.array(OFFSETS)[:, None])
-    process = GaussianProcess.fit(groups, warped_VN[FIRST])
-    likely_V = log_likelihoods(groups, warped_VN, process.theta) - warped_VN.sum(axis=1)
-    best = int(np.argmax(likely_V))
-    if best != FIRST:
-        process = GaussianProcess.fit(groups, warped_VN[best], process.theta)
-    return OFFSETS[best], process
+    found = list[tuple[float, float, GaussianProcess]]()
+    for offset in OFFSETS:
+        warped_N = np.log(above_N + offset)
+        start = found[-1][2].theta if found else None
+        process = GaussianProcess.fit(groups, warped_N, start)
+        found.append((process.evidence - float(warped_N.sum()), offset, process))
+    _, offset, process = max(found, key=lambda fit: fit[0])
+    return offset, process
 
 
 def _kept(costs_N: FloatArray) -> IntArray:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
-from scipy.stats import multivariate_normal
 
 from nas.objectives import OBJECTIVES, Limit
 from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
 from nas.proposing.features import Features
-from nas.proposing.gaussian_process import (
-    GaussianProcess,
-    _Known,
-    _line,
-    _squares,
-    log_likelihoods,
-)
+from nas.proposing.gaussian_process import GaussianProcess, _Known, _line, _squares
 from nas.proposing.guide import Guide, _strata, checkpoint
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
@@ -133,19 +126,6 @@ def test_the_gradient_of_its_likelihood() -> None:
             lambda t: known.loss(t, prior)[0], lambda t: known.loss(t, prior)[1], theta
         )
         assert error < 1e-4 * max(1, np.abs(gradient).max())
-
-
-def test_versions_of_values_are_compared_by_their_density() -> None:
-    rng = np.random.default_rng(2)
-    groups = (rng.random((12, 3)), rng.random((12, 2)))
-    values_VN = np.stack([rng.normal(3, scale, 12) for scale in (1e-2, 1.0, 1e2)])
-    theta = rng.normal(0, 0.7, 5)
-    kernel_NN = _Known.of(groups, values_VN[0])[0]._kernel(theta)[0]
-    expected_V = [
-        multivariate_normal(np.full(12, v.mean()), v.var() * kernel_NN).logpdf(v) for v in values_VN
-    ]
-    found_V = log_likelihoods(groups, values_VN, theta)
-    np.testing.assert_allclose(np.diff(found_V), np.diff(expected_V), rtol=1e-9)
 
 
 def test_kinds_of_genes_are_weighed_apart() -> None:
