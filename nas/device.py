@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import UserError, unknown_name
 
@@ -74,3 +75,20 @@ def keep_large_blocks() -> None:
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process has held so far, on ``device``, in MB."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    if os.name != "posix":
+        import psutil
+
+        held: Any = psutil.Process().memory_info()
+        return float(held.peak_wset) / 1e6
+    import resource
+
+    kept = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kept / 1e6 if sys.platform == "darwin" else kept * 1024 / 1e6

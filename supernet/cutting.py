@@ -75,6 +75,8 @@ class BoundWeights:
         self._weights: dict[str, dict[str, Tensor]] = {path: {} for path in sources}
         self._places: list[_Place] = []
         self._leaves: list[_Leaf] = []
+        self._whole: list[Tensor] = []
+        self._memory = memory
         self._resampled: list[tuple[str, str, Cut, Tensor]] = []
         for path, source in _flat(sources):
             group = _parameters(masters, source)
@@ -84,6 +86,8 @@ class BoundWeights:
             )
             if source.cut is None:
                 self._weights[path][source.name] = master
+                if master.requires_grad and master.numel() > 0:
+                    self._whole.append(master)
             elif isinstance(source.cut, Slice):
                 leaf = _Leaf(master, source.cut, memory)
                 self._leaves.append(leaf)
@@ -102,10 +106,23 @@ class BoundWeights:
         return self._weights
 
     def claim_gradients(self) -> None:
-        """Let what the leaves learn be added to the masters' gradients; call before it arrives."""
-        dropped = [leaf.claim() for leaf in self._leaves if leaf.learns]
+        """Let what the leaves learn be added to the masters' gradients; call before it arrives.
+
+        Masters that are used whole get their gradient here as well. Left alone, they would take
+        the first one that arrives, and other members' leaves would hold on to its memory, in the
+        midst of a step's activations.
+        """
+        dropped = [self._claim(master) for master in self._whole]
+        dropped += [leaf.claim() for leaf in self._leaves if leaf.learns]
         if fresh := [grad for grad in dropped if grad is not None]:
             torch._foreach_zero_(fresh)
+
+
+    def _claim(self, master: Tensor) -> Tensor | None:
+        if master.grad is not None:
+            return None
+        master.grad = self._memory.of(master)
+        return master.grad
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from supernet.network import (
 )
 
 Share = Literal["all", "family", "none"]
-MEMBERS_KEPT = 256
+MEMBERS_KEPT = 16
+"""The ends of the space come up in every step of a training, others hardly ever again."""
 
 
 class Supernet(nn.Module):
@@ -74,14 +75,15 @@ class Supernet(nn.Module):
         Args:
             architecture: which member; it must be in the space.
         """
-        member = self._members.get(architecture)
+        member = self._members.pop(architecture, None)
         if member is None or not member.is_current():
             network = resolve(architecture, self.num_classes)
             sources = self.sources(architecture)
             bound = BoundWeights(self.masters, sources, self._gradients)
-            member = self._members[architecture] = Member(network, bound)
-            if len(self._members) > MEMBERS_KEPT:
-                self._members.popitem(last=False)
+            member = Member(network, bound)
+        self._members[architecture] = member  # the last one asked for is the last to go
+        if len(self._members) > MEMBERS_KEPT:
+            self._members.popitem(last=False)
         return member
 
     def forward_features(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.data.augment import Augment
 from nas.data.mixing import mixer
-from nas.device import keep_large_blocks, threads_for, torch_device
+from nas.device import keep_large_blocks, peak_memory_mb, threads_for, torch_device
 from nas.display import Bar, Display, duration, free_mb
 from nas.evaluator import hits
 from nas.initial_weights import start_from
@@ -108,14 +108,12 @@ def _announce(run: Run, trainer: Trainer, threads: int, display: Display) -> Non
             f"{run.folder.path}: training needs {disk_mb:.0f} MB of disk, {room_mb:.0f} MB are free"
         )
     seconds = trainer.seconds_per_step() * (trainer.steps - trainer.epoch * trainer.steps_per_epoch)
-    live = run.costs(run.genes([run.space.largest()])).peak_activation_mb(
-        trainer.options.batch_size
-    )
+    memory_mb = peak_memory_mb(next(trainer.supernet.parameters()).device)  # of the passes timed
     at = f"on {threads} thread{'s' if threads > 1 else ''}"
     begun = f" from epoch {trainer.epoch}" if trainer.epoch else ""
     display.line(
         f"{parameters / 1e6:.2f} M shared parameters, {trainer.steps} steps{begun} {at}:"
-        f" about {duration(seconds)}, {disk_mb:.0f} MB disk, {max(live[0] * 8, 100):.0f} MB memory"
+        f" about {duration(seconds)}, {disk_mb:.0f} MB disk, {memory_mb:.0f} MB memory"
     )
 
 

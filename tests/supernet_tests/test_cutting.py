@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -225,3 +228,51 @@ def test_a_bound_member_refuses_second_derivatives() -> None:
 
     with pytest.raises(RuntimeError, match=r"Supernet\.forward"):
         loss.backward(create_graph=True)
+
+
+GROWTH = """
+import resource, sys
+import numpy as np, torch
+from torch.nn import functional as F
+from search_spaces.space import SearchSpace
+from supernet.model import Supernet
+from supernet.operators import all_cards
+
+torch.set_num_threads(1)
+stage = {"width": [48, 64, 96], "depth": [2, 3, 4], "heads": [2, 3], "mlp_ratio": [1, 2, 3],
+         "attention": ["softmax", {"op": "window", "size": 4}], "reduction": ["none"]}
+space = SearchSpace({"image_size": [32, 32], "channels": 3, "head_dim": 32, "patch_size": [4],
+                     "position": ["peg"], "stages": [stage]}, all_cards())
+supernet = Supernet(space, 10)
+images, labels = torch.randn(128, 3, 32, 32), torch.zeros(128, dtype=torch.long)
+rows = space.sample_genes(np.random.default_rng(0), 24)
+
+
+def learn(net):
+    F.cross_entropy(supernet.member(net)(images), labels).backward()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def step(net):
+    supernet.zero_grad(set_to_none=True)
+    return max(learn(space.largest()), learn(net))
+
+
+held = max(step(space.largest()) for _ in range(4))
+print(max(step(space.decode(row)) for row in rows) / held)
+"""
+
+
+@pytest.mark.slow
+def test_learning_of_many_members_takes_no_more_memory_than_that_of_the_largest() -> None:
+    """No member holds on to gradients that were dropped: they lie between a step's activations."""
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.2
