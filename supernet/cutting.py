@@ -117,7 +117,6 @@ class BoundWeights:
         if fresh := [grad for grad in dropped if grad is not None]:
             torch._foreach_zero_(fresh)
 
-
     def _claim(self, master: Tensor) -> Tensor | None:
         if master.grad is not None:
             return None
