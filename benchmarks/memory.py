@@ -20,7 +20,7 @@ import torch
 from spaces import autoformer_patch_8, autoformer_t, colour_32, colour_224, deit_tiny, digits
 
 from nas.hardware.profile import HardwareConfig, HardwareProfile
-from nas.measurement.memory import costs_with, measure_peak_memory
+from nas.measurement.memory import measure_peak_memory
 from nas.runtimes.base import RUNTIMES
 from search_spaces.space import SearchSpace
 from supernet.costs import TORCH_EAGER, SpaceCosts
@@ -91,7 +91,7 @@ def measured(
     spec, runtime, batch = space.spec, config.runtime, config.batch or 1
     profile = HardwareProfile.of("cpu", config, spec.image_size, spec.channels)
     plugin = RUNTIMES[runtime]
-    own = costs_with(plugin.liveness(profile) or TORCH_EAGER, space, CLASSES)
+    own = (plugin.liveness(profile) or TORCH_EAGER).costs(space, CLASSES)
     plain = SpaceCosts(space, CLASSES)
     images_BCHW = torch.randn(batch, spec.channels, *spec.image_size)
     told, drawn = 0, count if runtime == TORCH_EAGER.runtime else DRAWN * count

@@ -57,6 +57,10 @@ class Liveness:
     element_bytes: int = BYTES_FP32
     told_from_mb: float = 0.0
 
+    def costs(self, space: SearchSpace, num_classes: int) -> SpaceCosts:
+        """Prices of the space's candidates by this form."""
+        return SpaceCosts(space, num_classes, self)
+
 
 TORCH_EAGER = Liveness("torch_eager", peak_live)
 """What torch's allocator hands out on a processor."""

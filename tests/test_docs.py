@@ -267,7 +267,7 @@ def test_every_block_of_python_is_python(text: Path) -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=NAMES)
 def test_no_path_of_somebody_s_machine(text: Path) -> None:
-    found = re.findall(r"(?:/home/|/root/|/work/|/Users/)\S*", text.read_text(encoding="utf-8"))
+    found = re.findall(r"/(?:home|root|work|Users)/\S*", text.read_text(encoding="utf-8"))
     assert found == []
 
 

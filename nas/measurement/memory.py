@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nas.hardware.profile import HardwareProfile
     from search_spaces.space import SearchSpace
-    from supernet.costs import Liveness, SpaceCosts
+    from supernet.costs import SpaceCosts
 
 RUNTIME = "torch_eager"
 _MB = 1e6
@@ -75,20 +75,11 @@ def costs_on(profile: HardwareProfile | None, space: SearchSpace, num_classes: i
 
     own = None if profile is None else RUNTIMES[profile.runtime].liveness(profile)
     if own is not None and profile is not None:
-        costs = costs_with(own, space, num_classes)
+        costs = own.costs(space, num_classes)
         members = space.sample_genes(np.random.default_rng(0), _TYPICAL)
         if np.median(costs(members).peak_activation_mb(profile.batch)) >= own.told_from_mb:
             return costs
     return SpaceCosts(space, num_classes)
-
-
-def costs_with(liveness: Liveness, space: SearchSpace, num_classes: int) -> SpaceCosts:
-    """Prices of candidates by a runtime's closed form, whatever its weights are stored in."""
-    from nas.measurement.onnx_int8 import Int8Liveness, Int8SpaceCosts
-    from supernet.costs import SpaceCosts
-
-    kind = Int8SpaceCosts if isinstance(liveness, Int8Liveness) else SpaceCosts
-    return kind(space, num_classes, liveness)
 
 
 def measure_peak_memory(model: nn.Module, example: Tensor) -> PeakMemory:

@@ -27,6 +27,10 @@ CHANNEL_BYTES = 5  # of an output channel: scale and zero point
 class Int8Liveness(Liveness):
     """What int8 models hold alive; their weights take less than a number of activations."""
 
+    def costs(self, space: SearchSpace, num_classes: int) -> SpaceCosts:
+        """See ``Liveness.costs``."""
+        return Int8SpaceCosts(space, num_classes, self)
+
 
 @dataclass(frozen=True)
 class Int8Costs(Costs):
