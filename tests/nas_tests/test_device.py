@@ -25,5 +25,5 @@ def test_the_peak_of_memory_grows_by_what_is_held_and_stays() -> None:
     )
     before, during, after = map(float, done.stdout.split())
     assert 395 < during - before < 405
-    assert after >= during
+    assert after > during - 1, "Linux counts in batches"
     assert 400 < before < 4000
