@@ -152,6 +152,8 @@ def _reduce(
     spec: WalkRules, cards: Cards, geometry: Geometry, setting: OpSetting
 ) -> Geometry | str:
     card = cards.reduction[setting.op]
+    if geometry.ragged and setting.op != "none":
+        return f"reduction {setting}: images have different numbers of tokens here"
     reason = card.rejects(geometry, setting)
     if reason is not None:
         return f"reduction {setting}: {reason}"

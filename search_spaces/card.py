@@ -19,6 +19,8 @@ from search_spaces.workload import Count, Kernel, Sizes
 Init = Literal["linear", "zeros", "ones", "normal"]
 Rule = Literal["front", "centre", "patch", "grid"]
 Hook = Literal["before_attention", "after_attention", "between_blocks"]
+CLASS_SCORES = ("class", "significance")
+"""Scores that need a class token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Geometry:
         grid: (height, width) of the rectangle they form, or None.
         special: special tokens in front.
         merged: whether tokens may stand for different numbers of patches.
+        ragged: whether images may have fewer tokens than ``tokens``, each a number of its own.
     """
 
     tokens: int
     grid: tuple[int, int] | None
     special: int = 0
     merged: bool = False
+    ragged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +159,8 @@ class AttentionCard(Card):
         has_heads: whether heads exist (they set the inner width).
         mixes: whether information passes between tokens.
         needs_grid: whether tokens must form a rectangle.
-        gives: scores it can hand to a reduction: ``class``, ``received``, ``context``,
-            ``key_mean``.
+        gives: scores it can hand to a reduction: ``class``, ``significance``, ``received``,
+            ``context``, ``key_mean``.
         shared: which of the shared matrices it uses whole, out of q, k, v, o.
         relative: whether it reads the tables of a position that acts inside of attention.
         identity: whether it does nothing at all (then it has no norm either).
@@ -173,8 +177,8 @@ class AttentionCard(Card):
     identity: bool = False
 
     def gives_scores(self, special: int) -> tuple[str, ...]:
-        """The scores it gives with this many special tokens: no class token, no class score."""
-        return tuple(name for name in self.gives if special or name != "class")
+        """The scores it gives with this many special tokens: some are the class token's."""
+        return tuple(name for name in self.gives if special or name not in CLASS_SCORES)
 
     def specs(self, setting: OpSetting) -> tuple[ParameterSpec, ...]:
         """All its parameters: the private norm, the shared matrices it uses, its own extras."""

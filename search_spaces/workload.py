@@ -34,6 +34,7 @@ class Sizes:
         special: special tokens in front.
         grid_h, grid_w: the rectangle the patch tokens form; 0 where they form none.
         merged: 1 where tokens stand for different numbers of patches.
+        ragged: 1 where images may have fewer tokens than ``tokens``, each a number of its own.
         relative: 1 where the attention reads relative positions.
         patch, channels, image_h, image_w: of the images.
         width_in, grid_in_h, grid_in_w: before a transition.
@@ -48,6 +49,7 @@ class Sizes:
     grid_h: Count = 0
     grid_w: Count = 0
     merged: Count = 0
+    ragged: Count = 0
     relative: Count = 0
     patch: Count = 0
     channels: Count = 0

@@ -193,7 +193,7 @@ class SpaceCosts:
     def geometry_columns(self, nodes: IntArray) -> dict[str, IntArray]:
         """The geometry part of ``Sizes`` as columns."""
         table = self._geometry[nodes]
-        names = ("tokens", "special", "grid_h", "grid_w", "merged")
+        names = ("tokens", "special", "grid_h", "grid_w", "merged", "ragged")
         return {name: table[:, i] for i, name in enumerate(names)}
 
     @cached_property
@@ -202,7 +202,7 @@ class SpaceCosts:
         for node in self.space.automaton.nodes:
             g = node.geometry
             height, width = g.grid or (0, 0)
-            rows.append((g.tokens, g.special, height, width, int(g.merged)))
+            rows.append((g.tokens, g.special, height, width, int(g.merged), int(g.ragged)))
         return np.array(rows, dtype=np.int64)
 
     @cached_property

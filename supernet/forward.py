@@ -111,11 +111,9 @@ def pool(state: TokenState, pooling: str) -> Tensor:
     if pooling == "class":
         return state.x_BND[:, 0]
     patches = state.patches_BND
-    if state.size_BN1 is None and state.alive_BN is None:
+    if state.size_BN1 is None:
         return patches.mean(dim=1)
-    weight_BN1 = state.sizes_BN1()[:, state.special :]
-    if state.alive_BN is not None:
-        weight_BN1 = weight_BN1 * state.alive_BN[:, state.special :, None]
+    weight_BN1 = state.size_BN1[:, state.special :]
     return (patches * weight_BN1).sum(dim=1) / weight_BN1.sum(dim=1)
 
 

@@ -6,6 +6,7 @@ kernels are counted.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from search_spaces.workload import Count, Kernel, Sizes, beside, elementwise, product
@@ -28,17 +29,20 @@ def attention_score(
     k_BHND: Tensor,
     bias_B11N: Tensor | None,
     special: int,
+    v_BHND: Tensor | None = None,
 ) -> Tensor | None:
-    """The score a reduction asked for, from queries and keys.
+    """The score a reduction asked for, from queries, keys and values.
 
     Args:
         wants: ``class`` (mean over heads of the class token's attention, EViT eq. 3),
-            ``received`` (mean over heads and queries, LTMP), ``key_mean`` (mean over heads of the
-            keys, ToMe) or None.
+            ``significance`` (that times the norm of the token's values, ATS eq. 3, not divided by
+            its sum), ``received`` (mean over heads and queries, LTMP), ``key_mean`` (mean over
+            heads of the keys, ToMe) or None.
         q_BHND: queries.
         k_BHND: keys.
         bias_B11N: what was added to the logits, or None.
         special: special tokens in front.
+        v_BHND: values, which ``significance`` needs.
 
     Returns:
         ``(B, n)`` over patch tokens, for ``key_mean`` ``(B, N, d)``, or None.
@@ -47,11 +51,13 @@ def attention_score(
         return None
     if wants == "key_mean":
         return k_BHND.mean(dim=1)
-    q_BHQD = q_BHND[:, :, :1] if wants == "class" else q_BHND
+    q_BHQD = q_BHND if wants == "received" else q_BHND[:, :, :1]
     logits_BHQN = q_BHQD @ k_BHND.transpose(-2, -1) * q_BHND.shape[-1] ** -0.5
     if bias_B11N is not None:
         logits_BHQN = logits_BHQN + bias_B11N
     received_BN: Tensor = logits_BHQN.softmax(dim=-1).mean(dim=(1, 2))
+    if wants == "significance" and v_BHND is not None:
+        received_BN = received_BN * torch.linalg.vector_norm(v_BHND, dim=(1, 3))
     return received_BN[:, special:]
 
 
@@ -69,12 +75,14 @@ def score_kernels(sizes: Sizes, wants: str | None, *, live: Count) -> list[Kerne
         return []
     if wants == "key_mean":
         return [elementwise("reduce", n * sizes.inner + n * sizes.head_dim, live=live)]
-    queries = 1 if wants == "class" else n
+    queries = n if wants == "received" else 1
     maps = heads * queries * n
     # Batched products read heads as contiguous matrices; those of a single image are.
     copied = (queries + n) * sizes.inner
     logits = product(queries, n, sizes.head_dim, repeat=heads, live=live + maps + copied)
+    made = n * sizes.inner if wants == "significance" else 0
     return [
         *beside(-copied, [logits]),
         elementwise("softmax", 4 * maps, live=live + 2 * maps),
+        elementwise("reduce", made, live=live + 2 * maps),
     ]

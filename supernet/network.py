@@ -145,6 +145,7 @@ def geometry_sizes(geometry: Geometry) -> dict[str, int]:
         "grid_h": height,
         "grid_w": width,
         "merged": int(geometry.merged),
+        "ragged": int(geometry.ragged),
     }
 
 

@@ -22,10 +22,10 @@ class TokenState:
         special: number of special tokens C.
         grid: (height, width) of the rectangle the patch tokens form, or None.
         size_BN1: how many patches each token stands for, counted in those that had a token when
-            merging began; None where all stand for equally many.
+            merging began; None where all stand for equally many. 0 is padding: a token that this
+            image has not, beside images that have more.
         centres_BN2: centre (y, x) of each patch token in [0, 1]², special tokens excluded; None
             unless tracked.
-        alive_BN: 1 for tokens that exist, 0 for padding; None where all exist.
         parent_BP: index of the patch token each original patch ended in, -1 where dropped; None
             unless tracked.
         extras: what a stage's operators share, by name.
@@ -36,7 +36,6 @@ class TokenState:
     grid: tuple[int, int] | None = None
     size_BN1: Tensor | None = None
     centres_BN2: Tensor | None = None
-    alive_BN: Tensor | None = None
     parent_BP: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -62,15 +61,11 @@ class TokenState:
 
     def key_bias_B11N(self) -> Tensor | None:
         """What is added to attention logits per key: log size (proportional attention, ToMe
-        eq. 1) and minus infinity for tokens that do not exist. None where it is zero.
+        eq. 1), so minus infinity for padding. None where it is zero.
         """
-        bias: Tensor | None = None
-        if self.size_BN1 is not None:
-            bias = self.size_BN1[..., 0].log()
-        if self.alive_BN is not None:
-            gone = torch.zeros_like(self.alive_BN).masked_fill(self.alive_BN == 0, float("-inf"))
-            bias = gone if bias is None else bias + gone
-        return None if bias is None else bias[:, None, None, :]
+        if self.size_BN1 is None:
+            return None
+        return self.size_BN1[..., 0].log()[:, None, None, :]
 
 
 def to_map(x_BND: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -27,7 +27,8 @@ class LayerWork:
     Attributes:
         name: its path, as in the extracted model.
         op: the operator with its parameters.
-        tokens_in, tokens_out: all tokens in front of it and behind it.
+        tokens_in, tokens_out: all tokens in front of it and behind it; the most where images have
+            different numbers of them.
         grid: (height, width) behind it, or None.
         params: parameters.
         kernels: its work for one image; ``live`` is absolute here (residual stream included).
@@ -35,8 +36,8 @@ class LayerWork:
 
     name: str
     op: str
-    tokens_in: int
-    tokens_out: int
+    tokens_in: Count
+    tokens_out: Count
     grid: tuple[int, int] | None
     params: int
     kernels: tuple[Kernel, ...]
@@ -89,12 +90,18 @@ class Workload:
 
 @lru_cache(maxsize=4096)
 def workload(architecture: Architecture, num_classes: int) -> Workload:
-    """The work of one architecture.
+    """The work of one architecture; at most, where it depends on the image (``supernet.ragged``).
 
     Raises:
         UserError: the architecture is not legal.
     """
     network = resolve(architecture, num_classes)
+    height, width = architecture.image_size
+    return Workload(tuple(layers_of(network)), architecture.channels * height * width)
+
+
+def layers_of(network: ResolvedNetwork) -> list[LayerWork]:
+    """The work of a network's parts, in order of execution; its sizes are ints, or columns."""
     layers = [*_front(network)]
     index, place = 0, network.position.card.after_block
     for number, stage in enumerate(network.stages):
@@ -111,8 +118,7 @@ def workload(architecture: Architecture, num_classes: int) -> Workload:
                 layers.append(_position_layer(network))
             index += 1
     layers.append(_head_layer(network))
-    height, width = architecture.image_size
-    return Workload(tuple(layers), architecture.channels * height * width)
+    return layers
 
 
 # -- sections: sizes in (ints or columns), kernels out ----------------------------------------

@@ -129,7 +129,7 @@ class Session:
     def _elements(self) -> int:
         """Elements of the residual stream for one batch."""
         architecture = self._model.architecture
-        tokens = workload(architecture, self._run.num_classes).layers[0].tokens_out
+        tokens = int(workload(architecture, self._run.num_classes).layers[0].tokens_out)
         return tokens * architecture.stages[0].width * self._options.batch_size
 
 

@@ -120,7 +120,7 @@ def _announce(run: Run, trainer: Trainer, threads: int, display: Display) -> Non
 def _activation_elements(run: Run, trainer: Trainer) -> int:
     """Elements of the largest member's residual stream for one batch."""
     largest = trainer.members.teacher
-    tokens = workload(largest, run.num_classes).layers[0].tokens_out
+    tokens = int(workload(largest, run.num_classes).layers[0].tokens_out)
     return tokens * largest.stages[0].width * trainer.options.batch_size
 
 

@@ -47,7 +47,7 @@ class Softmax(Attention):
         source="ViT",
         kernels=_kernels,
         family="softmax",
-        gives=("class", "received", "key_mean"),
+        gives=("class", "significance", "received", "key_mean"),
         gradient_free=("k_bias",),
         relative=True,
     )
@@ -74,6 +74,6 @@ class Softmax(Attention):
             )
         else:
             mixed_BHND = F.scaled_dot_product_attention(q_BHND, k_BHND, v_BHND, attn_mask=bias_B11N)
-        score = attention_score(wants, q_BHND, k_BHND, bias_B11N, state.special)
+        score = attention_score(wants, q_BHND, k_BHND, bias_B11N, state.special, v_BHND)
         del q_BHND, k_BHND, v_BHND
         return F.linear(join_heads(mixed_BHND), w["o_weight"], w["o_bias"]), score

@@ -224,7 +224,7 @@ def state_field(state: KnownState, name: str) -> Any:
     Raises:
         Unknown: it holds tensors.
     """
-    if name in ("parent_BP", "centres_BN2", "alive_BN"):  # nobody tracks tokens in use
+    if name in ("parent_BP", "centres_BN2"):  # nobody tracks tokens in use
         return None
     if name == "size_BN1" and not state.sized:
         return None
