@@ -112,9 +112,14 @@ class RunFolder:
         """The architectures the search began with, where some were named."""
         return self.found / "start.json"
 
-    def front_measurements(self, profile_key: str) -> Path:
-        """Measurements of front members, apart from those the predictor learned from."""
-        return self.path / "profiles" / f"{profile_key}.front.jsonl"
+    def front_measurements(self, profile_key: str, images: str = "") -> Path:
+        """Measurements of front members, apart from those the predictor learned from.
+
+        Args:
+            profile_key: of the profile.
+            images: which images they were taken on, where that matters.
+        """
+        return self.path / "profiles" / f"{profile_key}.front{images and '.'}{images}.jsonl"
 
     @property
     def best(self) -> Path:

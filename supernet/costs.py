@@ -14,13 +14,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces.architecture import NONE
+from search_spaces.architecture import NONE, Architecture
 from search_spaces.automaton import DEAD, IntArray
 from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
 from supernet.features import Features
 from supernet.network import head_specs, inside_specs, mlp_specs, special_specs
+from supernet.ragged import traced
 from supernet.workload import (
     BYTES_FP32,
     MB,
@@ -169,6 +170,17 @@ class SpaceCosts:
             features_BF=sums[:, 2:],
             feature_names=self.feature_names,
         )
+
+    def traced(self, architecture: Architecture, tokens_B: IntArray) -> tuple[IntArray, FloatArray]:
+        """MACs ``(B,)`` and features ``(B, F)`` of one architecture on images that keep so many
+        patch tokens, where that depends on the image (``supernet.ragged``).
+        """
+        sums_BE = np.zeros((len(tokens_B), 2 + len(self.feature_names)))
+        for layer in traced(architecture, self.num_classes, tokens_B).layers:
+            chosen = layer.name.endswith((".attention", ".reduction"))
+            sections = {layer.op: layer.kernels} if chosen else EMPTY
+            sums_BE += self.row(len(tokens_B), layer.params, layer.kernels, sections)[0]
+        return sums_BE[:, 1].astype(np.int64), sums_BE[:, 2:]
 
     def row(
         self,

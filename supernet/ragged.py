@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
 from search_spaces.workload import Count, Sizes
-from supernet.features import Features, FloatArray
 from supernet.forward import Features as Backbone
 from supernet.network import ResolvedBlock, ResolvedNetwork, resolve
 from supernet.workload import Workload, layers_of, workload
@@ -69,20 +67,6 @@ def traced(architecture: Architecture, num_classes: int, tokens: Count) -> Workl
     network = with_tokens(resolve(architecture, num_classes), tokens)
     whole = workload(architecture, num_classes)
     return Workload(tuple(layers_of(network)), whole.input_elements)
-
-
-def traced_features(
-    features: Features, architecture: Architecture, num_classes: int, tokens_B: IntArray
-) -> FloatArray:
-    """What a latency predictor is asked about traces, ``(B, F)``: the columns of ``features``."""
-    work = traced(architecture, num_classes, tokens_B)
-    rows = np.zeros((len(tokens_B), len(features.names)))
-    for layer in work.layers:
-        chosen = layer.name.endswith((".attention", ".reduction"))
-        sections = {layer.op: layer.kernels} if chosen else {}
-        rows += features.rows(len(tokens_B), layer.kernels, sections)
-    rows[:, -1] = work.params
-    return rows
 
 
 def with_tokens(network: ResolvedNetwork, tokens: Count) -> ResolvedNetwork:

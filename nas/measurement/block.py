@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -21,10 +21,27 @@ from search_spaces.architecture import Architecture
 if TYPE_CHECKING:
     from torch import nn
 
+    from supernet.extract import VisionTransformer
+
 Item = tuple[Architecture, Callable[[], "nn.Module"]]
 
 Opener = Callable[[HardwareProfile, Runtime, Plan, int, float | None], "Session"]
 """Makes a session from the arguments that ``Session`` takes: here, or on another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to be timed.
+
+    Attributes:
+        architecture: what it is.
+        prepared: the model in the runtime.
+        tokens: see ``Measurement.tokens``.
+    """
+
+    architecture: Architecture
+    prepared: Prepared
+    tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +109,7 @@ class Session:
             The rows, and how many items were consumed. An item whose clock failed in most rounds
             has no row, so that it is tried again another time.
         """
-        loaded: list[tuple[Architecture, Prepared]] = []
+        loaded: list[Loaded] = []
         rows: list[Measurement | Failure] = []
         weights_mb, taken = 0.0, 0
         try:
@@ -103,18 +120,28 @@ class Session:
                 model = build()
                 weights_mb += sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
                 try:
-                    loaded.append((architecture, self._prepare(model)))
+                    prepared = self._prepare(model)
                 except UnsupportedModelError as error:
                     rows.append(self._failure(architecture, str(error)))
+                    continue
+                loaded.append(Loaded(architecture, prepared, self._tokens(architecture, model)))
             if loaded:
                 rows.extend(self._time(loaded))
         finally:
-            for _, prepared in loaded:
-                prepared.close()
+            for one in loaded:
+                one.prepared.close()
         return rows, taken
 
     def _prepare(self, model: nn.Module) -> Prepared:
         return self._runtime.prepare(model, self._example, self._profile)
+
+    def _tokens(self, architecture: Architecture, model: nn.Module) -> int | None:
+        """The tokens of the image that keeps most, where images decide."""
+        from supernet.ragged import is_ragged, token_counts
+
+        if not self._runtime.adaptive or not is_ragged(architecture):
+            return None
+        return int(token_counts(cast("VisionTransformer", model), self._example).max())
 
     def _failure(self, architecture: Architecture, reason: str) -> Failure:
         return Failure(
@@ -125,8 +152,8 @@ class Session:
             date=now(),
         )
 
-    def _time(self, loaded: Sequence[tuple[Architecture, Prepared]]) -> list[Measurement]:
-        visits = list(self._visits([prepared for _, prepared in loaded]))
+    def _time(self, loaded: Sequence[Loaded]) -> list[Measurement]:
+        visits = list(self._visits([one.prepared for one in loaded]))
         if not visits:
             return []
         reference_S = np.array([visit.reference_ms for visit in visits])
@@ -134,12 +161,12 @@ class Session:
             self.level_ms = float(reference_S.min())
         smooth_S, floor_drift = smooth(reference_S), float(reference_S.min()) / self.level_ms
         rows = []
-        for index, (architecture, prepared) in enumerate(loaded):
+        for index, one in enumerate(loaded):
             own = [s for s, visit in enumerate(visits) if visit.index == index]
             if 2 * len(own) > self.plan.rounds:
                 slots = [visits[s].slot for s in own]
                 beside = (smooth_S[own], floor_drift)
-                rows.append(self._row(architecture, prepared.clock, slots, beside))
+                rows.append(self._row(one, slots, beside))
         return rows
 
     def _visits(self, loaded: Sequence[Prepared]) -> Iterator[Visit]:
@@ -164,15 +191,14 @@ class Session:
 
     def _row(
         self,
-        architecture: Architecture,
-        clock: str,
+        one: Loaded,
         slots: list[Slot],
         beside: tuple[FloatArray, float],
     ) -> Measurement:
         assert self.level_ms is not None
         reference_R, floor_drift = beside
         return Measurement.of(
-            architecture,
+            one.architecture,
             slots,
             (reference_R / self.level_ms).tolist(),
             floor_drift,
@@ -180,7 +206,8 @@ class Session:
             profile=self._profile.key(),
             reference_ms=float(np.mean(reference_R)),
             reference_level_ms=self.level_ms,
-            clock=clock,
+            clock=one.prepared.clock,
+            tokens=one.tokens,
             date=now(),
             machine=self.machine.to_dict(),
         )

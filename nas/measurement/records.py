@@ -44,6 +44,8 @@ class Measurement:
         clock: what was read, see ``Prepared.clock``.
         date: UTC, ISO 8601.
         machine: description of the computer, see ``Machine``.
+        tokens: patch tokens that the images kept, where the number depends on them and the runtime
+            runs no more; None: the network's own number, the most.
     """
 
     profile: str
@@ -63,6 +65,7 @@ class Measurement:
     clock: str
     date: str
     machine: Mapping[str, Any]
+    tokens: int | None = None
 
     def half_ms(self, first: int, statistic: str) -> float:
         """The ``latency`` or ``floor`` (``statistic``) of every second round from ``first`` on."""
@@ -84,11 +87,15 @@ class Measurement:
             "p90_ms": self.p90_ms,
             "date": self.date,
             "machine": dict(self.machine),
+            **({} if self.tokens is None else {"tokens": self.tokens}),
         }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the JSON line."""
-        return {"schema": SCHEMA_VERSION, "kind": "measurement", **asdict(self)}
+        values = asdict(self)
+        if self.tokens is None:
+            del values["tokens"]
+        return {"schema": SCHEMA_VERSION, "kind": "measurement", **values}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurement:

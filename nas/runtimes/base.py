@@ -79,6 +79,8 @@ class Runtime(ABC):
         needs_onnx: whether models reach it through an ONNX export, so that a space for it must
             leave out operators whose card says they do not export.
         unsupported_ops: names of further operators it cannot run.
+        adaptive: whether an image that keeps fewer tokens takes less time: shapes are not fixed
+            before it comes.
         seconds_per_model: what measuring one small model takes, loading and compiling included:
             an estimate that is shown before the work begins.
     """
@@ -89,6 +91,7 @@ class Runtime(ABC):
     precisions: ClassVar[tuple[str, ...]]
     needs_onnx: ClassVar[bool]
     unsupported_ops: ClassVar[frozenset[str]]
+    adaptive: ClassVar[bool] = False
     seconds_per_model: ClassVar[float] = 0.6
 
     @abstractmethod

@@ -149,6 +149,7 @@ class CudaRuntime(Runtime):
     precisions = PRECISIONS
     needs_onnx = False
     unsupported_ops = frozenset()
+    adaptive = True
 
     def unavailable(self) -> str | None:
         import torch

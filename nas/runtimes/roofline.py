@@ -28,6 +28,7 @@ class Described(Runtime):
         self.devices = tuple(  # type: ignore[misc]
             device.name for device in known if (device.spec.kind == "mcu") == mcu
         )
+        self.adaptive = name == EAGER  # type: ignore[misc]
         self.precisions = ("int8",) if mcu else tuple(BYTES)  # type: ignore[misc]
 
     def unavailable(self) -> str | None:

@@ -78,6 +78,7 @@ class TorchEager(Runtime):
     precisions = ("fp32",)
     needs_onnx = False
     unsupported_ops = frozenset()
+    adaptive = True
 
     def unavailable(self) -> str | None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic as now_s
 
@@ -122,8 +122,17 @@ def build(architecture: Architecture, num_classes: int) -> VisionTransformer:
 
 
 def features(run: Run, rows: Sequence[Measurement]) -> Costs:
-    """What the rows' networks cost, for predictors to learn from."""
-    return run.costs(run.genes([Architecture.from_dict(row.architecture) for row in rows]))
+    """What the rows' networks cost, for predictors to learn from: as they were run.
+
+    One whose tokens depend on the image was measured with as many as the row says.
+    """
+    networks = [Architecture.from_dict(row.architecture) for row in rows]
+    costs = run.costs(run.genes(networks))
+    features_BF = costs.features_BF.copy()
+    for index, row in enumerate(rows):
+        if row.tokens is not None:
+            features_BF[index] = run.costs.traced(networks[index], np.array([row.tokens]))[1][0]
+    return replace(costs, features_BF=features_BF)
 
 
 def _error(run: Run, rows: Sequence[Measurement]) -> float:

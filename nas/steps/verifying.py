@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from nas.front import Front, Layer, Member, Metric
 from nas.hardware.described import as_described
 from nas.hardware.profile import HardwareProfile
 from nas.limits import limits_of
+from nas.measurement.block import Item
 from nas.measurement.file import MeasurementFile
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement
@@ -27,11 +28,13 @@ from nas.proxies import PROXIES
 from nas.roofline.columns import DescribedCosts
 from nas.run import Run
 from nas.runtimes.base import FloatArray
+from nas.steps.by_image import Calls, calls_of, metrics_by_image
 from nas.steps.energy import measured_energy
 from nas.steps.estimated import estimated_metrics
 from nas.steps.memory import member_memory
 from nas.steps.on_device import measure_for
 from nas.steps.profiling import load_predictor
+from nas.steps.subnets import features
 from nas.study import FinishedTrial, StudyResult
 from nas.tasks.statistics import tied, wilson_interval
 from nas.version import code_version
@@ -59,12 +62,19 @@ def verify(run: Run, supernet: Supernet, result: StudyResult, display: Display) 
     models = {t.digest: extract(supernet, t.architecture).eval() for t in result.front}
     # There is nothing to measure on where the device is only described, or is another machine.
     described = as_described(profile) is not None or run.away
-    measured = {} if described else _measure(run, profile, result.front, models, display)
+    found = ((digest, calls_of(run, profile, model)) for digest, model in models.items())
+    calls = {digest: one for digest, one in found if one is not None}
+    measured = {} if described else _measure(run, profile, result.front, models, calls, display)
+    slow = {} if described else _measure_slow(run, profile, calls)
     predictor = load_predictor(run, profile)
     correct = _correct(run, models)
     comparable = {digest: predictor.comparable_ms(row) for digest, row in measured.items()}
+    by_image = {
+        digest: metrics_by_image(run, predictor, one, slow.get(digest))
+        for digest, one in calls.items()
+    }
     members = [
-        _member(run, profile, trial, models[trial.digest], measured, predictor, correct)
+        _member(run, profile, trial, models[trial.digest], measured, predictor, correct, by_image)
         for trial in result.front
         if described or trial.digest in measured
     ]
@@ -106,18 +116,41 @@ def _measure(
     profile: HardwareProfile,
     trials: Sequence[FinishedTrial],
     models: dict[str, VisionTransformer],
+    calls: Mapping[str, Calls],
     display: Display,
 ) -> dict[str, Measurement]:
+    """Rows of the members; one whose tokens depend on the image runs images that are usual."""
+    items: dict[str, Item] = {
+        t.digest: (t.architecture, partial(models.__getitem__, t.digest)) for t in trials
+    }
+    items |= {digest: one.item(one.typical) for digest, one in calls.items()}
     with display.bar("verify", len(trials), "members") as bar:
         rows = measure_for(
             run,
             profile,
-            [(t.architecture, partial(models.__getitem__, t.digest)) for t in trials],
+            list(items.values()),
             run.folder.front_measurements(profile.key()),
             seed=run.config.seed + 1,
             level_ms=_level_ms(run, profile),
             on_progress=lambda done, total: bar.at(done),
         )
+    return {row.digest: row for row in rows}
+
+
+def _measure_slow(
+    run: Run, profile: HardwareProfile, calls: Mapping[str, Calls]
+) -> dict[str, Measurement]:
+    """Rows of members whose tokens depend on the image, on images that keep many."""
+    if not calls:
+        return {}
+    rows = measure_for(
+        run,
+        profile,
+        [one.item(one.slow) for one in calls.values()],
+        run.folder.front_measurements(profile.key(), "p95"),
+        seed=run.config.seed + 2,
+        level_ms=_level_ms(run, profile),
+    )
     return {row.digest: row for row in rows}
 
 
@@ -145,14 +178,15 @@ def _member(
     measured: dict[str, Measurement],
     predictor: LatencyPredictor,
     correct: dict[str, list[bool]],
+    by_image: Mapping[str, Mapping[str, Metric]],
 ) -> Member:
     architecture = trial.architecture
     costs = run.costs(run.genes([architecture]))
     if isinstance(costs, DescribedCosts):
         on_device = estimated_metrics(costs, profile)
     else:
-        guess = predictor.predict(costs.features_BF)
         row = measured.get(trial.digest)
+        guess = predictor.predict(features(run, [row]).features_BF if row else costs.features_BF)
         latency = _believed(run, guess) if row is None else _latency(row, guess)
         on_device = {"latency_ms": latency, "peak_memory_mb": member_memory(run, model, costs)}
         on_device |= {} if run.away else measured_energy(run, profile, model)
@@ -160,6 +194,7 @@ def _member(
         "accuracy": accuracy_metric(correct[trial.digest], "val", run),
         **on_device,
         **counted(architecture, run.num_classes),
+        **by_image.get(trial.digest, {}),
     }
     return Member(
         architecture=architecture,

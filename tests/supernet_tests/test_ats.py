@@ -11,12 +11,11 @@ from search_spaces.architecture import NONE, Architecture, Block, OpSetting, Sta
 from search_spaces.automaton import SingleRules, walk
 from search_spaces.card import Geometry
 from search_spaces.space import SearchSpace
-from search_spaces.workload import total
 from supernet.costs import SpaceCosts
 from supernet.extract import VisionTransformer, build_model
 from supernet.heads import attention_score
 from supernet.operators import all_cards
-from supernet.ragged import in_batches, is_ragged, token_counts, traced, traced_features
+from supernet.ragged import in_batches, is_ragged, token_counts
 from supernet.token_reduction import REDUCTIONS
 from supernet.token_reduction.ats import sampled
 from supernet.tokens import TokenState
@@ -199,12 +198,10 @@ def test_a_trace_of_the_most_tokens_costs_what_is_stated_everywhere() -> None:
         stated = costs(row[None])
         most = workload(architecture, CLASSES).layers[-1].tokens_in - 1
 
-        features_1F = traced_features(costs.features, architecture, CLASSES, np.array([most]))
-        fewer = traced(architecture, CLASSES, np.array([2, most]))
+        macs_B, features_BF = costs.traced(architecture, np.array([2, most]))
 
-        np.testing.assert_allclose(features_1F, stated.features_BF)
-        macs = total(fewer.kernels, "macs")
-        assert macs[0] < macs[1] == stated.macs_B[0]
+        np.testing.assert_allclose(features_BF[1:], stated.features_BF)
+        assert macs_B[0] < macs_B[1] == stated.macs_B[0]
 
 
 def test_a_call_of_several_images_runs_as_many_tokens_as_its_longest() -> None:
