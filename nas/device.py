@@ -84,7 +84,7 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     if sys.platform == "linux":  # what getrusage tells there may be a parent's
-        from nas.measurement.onnx_child import status_bytes
+        from nas.measurement.memory_child import status_bytes
 
         return status_bytes("VmHWM") / 1e6
     if os.name != "posix":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nas.hardware.profile import HardwareProfile
     from search_spaces.space import SearchSpace
-    from supernet.costs import SpaceCosts
+    from supernet.costs import Liveness, SpaceCosts
 
 RUNTIME = "torch_eager"
 _MB = 1e6
@@ -63,15 +63,23 @@ def peak_memory_on(profile: HardwareProfile, model: nn.Module, example: Tensor) 
     return found or measure_peak_memory(model, example)
 
 
-def costs_on(profile: HardwareProfile | None, space: SearchSpace, num_classes: int) -> SpaceCosts:
+def costs_on(
+    profile: HardwareProfile | None,
+    space: SearchSpace,
+    num_classes: int,
+    fitted: Liveness | None = None,
+) -> SpaceCosts:
     """Prices of candidates whose peak memory is what ``peak_memory_on`` measures.
 
-    The runtime's own closed form serves where half of the space or more can be measured there; else
-    torch eager's does, as for several profiles at once (None). It is one for all candidates, so
-    that they compare.
+    What was ``fitted`` to the profile's measurements serves first. The runtime's own closed form
+    does where half of the space or more can be measured there; else torch eager's, as for several
+    profiles at once (None). It is one for all candidates, so that they compare.
     """
     from nas.runtimes.base import RUNTIMES
     from supernet.costs import SpaceCosts
+
+    if fitted is not None:
+        return fitted.costs(space, num_classes)
 
     own = None if profile is None else RUNTIMES[profile.runtime].liveness(profile)
     if own is not None and profile is not None:
@@ -111,21 +119,25 @@ def measure_peak_activation_mb(model: nn.Module, example: Tensor) -> float:
         model: maps images to logits; run in eval mode.
         example: images (B, C, H, W).
     """
+    return peak_of_calls_mb(model.eval(), example)
+
+
+def peak_of_calls_mb(call: Callable[[Tensor], Any], example: Tensor) -> float:
+    """The same of whatever maps images to logits with tensors of torch's allocator."""
     import torch
     from torch.autograd import profiler
 
     # Otherwise the profiler's library prints about the GPUs it looks for.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    model.eval()
     collecting, threads = gc.isenabled(), torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        model(example)  # buffers that are created once, on first use, are not the pass's own
+        call(example)  # buffers that are created once, on first use, are not the pass's own
         gc.disable()  # garbage of before must not be freed in the middle
         try:
             # ``torch.profiler.profile`` gives the same events but takes seconds to start.
             with profiler.profile(profile_memory=True, use_kineto=True) as profile:
-                logits = model(example)
+                logits = call(example)
         finally:
             torch.set_num_threads(threads)
             if collecting:

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-CLAIMED_MB = 4.0  # below it pages and the library's own buffers are no longer small beside it
-_TIMEOUT_S = 300.0
-_CHILD = Path(__file__).with_name("onnx_child.py")
+from nas.measurement.fresh_process import activation_mb
 
-# Freed memory goes back to the system at once, however small: what is resident is what is alive.
-_TIGHT = {
-    "MALLOC_MMAP_THRESHOLD_": "16384",
-    "MALLOC_TRIM_THRESHOLD_": "0",
-    "MALLOC_TOP_PAD_": "0",
-    "MALLOC_ARENA_MAX": "1",
-}
+CLAIMED_MB = 4.0  # below it pages and the library's own buffers are no longer small beside it
 
 
 def onnx_activation_mb(
     content: bytes, images: npt.NDArray[np.float32], threads: int
 ) -> float | None:
-    """Peak bytes of one warm forward pass, input included, weights excluded, in 10^6 bytes.
+    """Peak bytes of one warm forward pass; arguments and unit as of ``activation_mb``.
 
     The session runs without its arena, so that a tensor takes memory from when it is computed
     until after its last use. A product's scratch space is counted, unlike in torch.
 
-    Args:
-        content: a serialised ONNX model.
-        images: (B, C, H, W), of the shape it takes.
-        threads: of the session.
-
     Returns:
-        None below ``CLAIMED_MB``, and where the system does not tell (it needs Linux's ``/proc``).
+        None below ``CLAIMED_MB``, and where the system does not tell.
     """
-    with tempfile.TemporaryDirectory(prefix="formfinder-memory-") as name:
-        model, example = Path(name, "model.onnx"), Path(name, "images.npy")
-        model.write_bytes(content)
-        np.save(example, images)
-        # Isolated: a fresh interpreter with nothing of ours, torch least of all, in memory.
-        words = [sys.executable, "-I", str(_CHILD), str(model), str(example), str(threads)]
-        try:
-            found = subprocess.run(
-                words,
-                env={**os.environ, **_TIGHT},
-                capture_output=True,
-                timeout=_TIMEOUT_S,
-                check=True,
-            )
-        except subprocess.SubprocessError:
-            return None
-    growth: int = json.loads(found.stdout.splitlines()[-1])["growth_bytes"]
-    total_mb = (growth + images.nbytes) / 1e6
-    return total_mb if total_mb >= CLAIMED_MB else None
+    found_mb = activation_mb("onnxruntime", content, images, threads)
+    return found_mb if found_mb is not None and found_mb >= CLAIMED_MB else None

@@ -60,3 +60,19 @@ class OnnxBased(Runtime):
         count = min(len(images) // size, _CALIBRATION_BATCHES)
         parts = [images[index * size : (index + 1) * size] for index in range(count)]
         return quantise_static(content, [part.detach().numpy() for part in parts])
+
+
+def tensors_mb(content: bytes) -> float:
+    """Bytes of the tensors that an ONNX model stores, in 10^6."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_from_string(content).graph
+    constants = [
+        attribute.t
+        for node in graph.node
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    ]
+    tensors = [*graph.initializer, *constants]
+    return sum(numpy_helper.to_array(tensor).nbytes for tensor in tensors) / 1e6

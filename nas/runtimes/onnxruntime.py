@@ -17,7 +17,7 @@ from nas.runtimes.base import (
     one_line,
     time_runs,
 )
-from nas.runtimes.exporting import INT8_STATIC, ONNX_PRECISIONS, OnnxBased
+from nas.runtimes.exporting import INT8_STATIC, ONNX_PRECISIONS, OnnxBased, tensors_mb
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -140,19 +140,3 @@ class OnnxRuntime(OnnxBased):
             return None
         kind = Liveness if profile.precision == "fp32" else Int8Liveness
         return kind(self.name, onnx_peak_live, told_from_mb=CLAIMED_MB)
-
-
-def tensors_mb(content: bytes) -> float:
-    """Bytes of the tensors that an ONNX model stores, in 10^6."""
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load_from_string(content).graph
-    constants = [
-        attribute.t
-        for node in graph.node
-        for attribute in node.attribute
-        if attribute.HasField("t")
-    ]
-    tensors = [*graph.initializer, *constants]
-    return sum(numpy_helper.to_array(tensor).nbytes for tensor in tensors) / 1e6

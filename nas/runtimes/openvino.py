@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from nas.hardware.profile import HardwareProfile
 from nas.runtimes.base import RUNTIMES, Prepared, UnsupportedModelError, one_line, time_runs
-from nas.runtimes.exporting import INT8_STATIC, OnnxBased
+from nas.runtimes.exporting import INT8_STATIC, OnnxBased, tensors_mb
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from nas.measurement.memory import PeakMemory
 
 
 class PreparedRequest(Prepared):
@@ -79,6 +81,28 @@ class OpenVino(OnnxBased):
             return PreparedRequest(compiled, example.detach().numpy())
         except RuntimeError as error:
             raise UnsupportedModelError(f"openvino: {one_line(error)}") from error
+
+    def peak_memory(
+        self, model: nn.Module, example: Tensor, profile: HardwareProfile
+    ) -> PeakMemory | None:
+        """Growth of a fresh process; None below 0.2 MB, where pages count for much.
+
+        The weights are the file's tensors. The reordered copies that OpenVINO makes of them when it
+        compiles depend on the processor, and are left out.
+        """
+        from nas.measurement.memory import PeakMemory
+        from nas.measurement.openvino_memory import openvino_activation_mb
+
+        content = self.export(model, example, profile.precision)
+        activation_mb = openvino_activation_mb(content, example.detach().numpy(), profile.threads)
+        if activation_mb is None:
+            return None
+        return PeakMemory(
+            weights_mb=tensors_mb(content),
+            peak_activation_mb=activation_mb,
+            runtime=self.name,
+            batch=len(example),
+        )
 
 
 def _options(threads: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nas.hardware.profile import HardwareProfile
@@ -12,6 +13,8 @@ from nas.runtimes.torch_eager import PreparedModule, torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from nas.measurement.memory import PeakMemory
 
 _COMPILERS = ("g++", "clang++", "c++")
 
@@ -23,6 +26,12 @@ class PreparedCompiled(PreparedModule):
         super().__init__(model, example, threads)
         self._compiled = compiled
         self._call = compiled.call
+
+    def peak_activation_mb(self) -> float:
+        """Most bytes of torch's allocator during one pass, the input included, in 10^6 bytes."""
+        from nas.measurement.memory import peak_of_calls_mb
+
+        return peak_of_calls_mb(self._call, self._example)
 
     def close(self) -> None:
         super().close()
@@ -106,3 +115,23 @@ class TorchCompile(Runtime):
         with torch_threads(profile.threads):  # the number is compiled in
             compile_now(compiled, example, self.name)
         return PreparedCompiled(model, compiled, example, profile.threads)
+
+    def peak_memory(
+        self, model: nn.Module, example: Tensor, profile: HardwareProfile
+    ) -> PeakMemory | None:
+        """Weights, and the allocator's events over one warm pass, as of torch eager.
+
+        Compiled code takes every buffer from torch's allocator. It is compiled for one thread:
+        each more would have blocks of its own, and Dynamo compiles anew for another number.
+        """
+        from nas.measurement.memory import PeakMemory, weights_mb
+
+        with self.prepare(model, example, replace(profile, threads=1)) as prepared:
+            assert isinstance(prepared, PreparedCompiled)
+            activation_mb = prepared.peak_activation_mb()
+        return PeakMemory(
+            weights_mb=weights_mb(model),
+            peak_activation_mb=activation_mb,
+            runtime=self.name,
+            batch=len(example),
+        )

@@ -17,7 +17,7 @@ from nas.measurement.memory import costs_on, peak_memory_on
 from nas.measurement.onnx_liveness import onnx_peak_live
 from nas.measurement.onnx_memory import onnx_activation_mb
 from nas.runtimes.base import RUNTIMES
-from nas.runtimes.onnxruntime import tensors_mb
+from nas.runtimes.exporting import tensors_mb
 from nas.steps.memory import member_memory
 from search_spaces.space import SearchSpace
 from supernet.costs import SpaceCosts

@@ -86,3 +86,29 @@ def test_on_a_gpu_the_chain_needs_the_same(precision: str) -> None:
     assert memory.peak_activation_mb == pytest.approx(expected, rel=0.05)
     assert memory.weights_mb == pytest.approx(size * (2 * 1024 * 2048 + 3072) / 1e6)
     assert np.isfinite(memory.peak_memory_mb)
+
+
+@linux
+@pytest.mark.parametrize("tokens", [64, pytest.param(1024, marks=pytest.mark.slow)])
+def test_a_chain_in_openvino_holds_its_input_hidden_and_output(tokens: int) -> None:
+    pytest.importorskip("openvino")
+    images = torch.randn(tokens, 256)
+    chain = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256))
+    memory = peak_memory_on(profile(runtime="openvino"), chain, images)
+    assert memory.runtime == "openvino"
+    assert memory.peak_activation_mb == pytest.approx(4e-6 * tokens * 1024, rel=0.05)
+    assert memory.weights_mb == pytest.approx(4e-6 * (2 * 256 * 512 + 768), rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_compiled_chain_holds_its_input_and_hidden_beside_the_one_that_is_made() -> None:
+    reason = RUNTIMES["torch_compile"].unavailable()
+    if reason:
+        pytest.skip(reason)
+    model = nn.Sequential(mlp(2048), mlp(3072))
+    memory = peak_memory_on(
+        profile(runtime="torch_compile", threads=2), model, torch.randn(64, 1024)
+    )
+    assert memory.runtime == "torch_compile"
+    # Images, what the first chain made, the second's hidden tensor, in which its ReLU works.
+    assert memory.peak_activation_mb == pytest.approx(4e-6 * 64 * (1024 + 1024 + 3072), rel=0.02)
