@@ -157,7 +157,7 @@ def _reduce(
     reason = card.rejects(geometry, setting)
     if reason is not None:
         return f"reduction {setting}: {reason}"
-    after = card.after(geometry, setting)
+    after = replace(card.after(geometry, setting), ragged=geometry.ragged or card.varies)
     if after.tokens < spec.min_tokens and after.tokens < geometry.tokens:
         return f"reduction {setting} leaves {after.tokens} tokens, under {spec.min_tokens}"
     return after

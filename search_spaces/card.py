@@ -199,6 +199,7 @@ class ReductionCard(Card):
         hook: where in the block it acts.
         wants: the scores it can use, best first; with none of them it uses ``fallback``.
         fallback: the score it computes from the tokens themselves.
+        varies: whether the number of tokens behind it depends on the image.
     """
 
     after: Callable[[Geometry, OpSetting], Geometry]
@@ -206,6 +207,7 @@ class ReductionCard(Card):
     hook: Hook = "after_attention"
     wants: tuple[str, ...] = ()
     fallback: str | None = None
+    varies: bool = False
 
     def score(self, gives: tuple[str, ...]) -> str | None:
         """The score it will use behind an attention that gives these; None if it needs none."""

@@ -13,6 +13,8 @@ from nas.run_folder import RunFolder, read_json
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError
 from search_spaces.workload import COUNTING_RULE
+from supernet.ragged import is_ragged
+from supernet.token_reduction import REDUCTIONS
 from supernet.workload import workload
 
 DEFAULT_CLASSES = 1000
@@ -113,7 +115,19 @@ def _layers(architecture: Architecture, num_classes: int, display: Display) -> N
         f"fp32 at batch 1: {work.peak_memory_mb():.3f} MB peak (closed form), of which "
         f"{work.peak_activation_mb():.3f} MB activations"
     )
+    say_where_tokens_vary(architecture, display)
     display.prose(COUNTING_RULE)
+
+
+def say_where_tokens_vary(architecture: Architecture, display: Display) -> None:
+    """Whose tokens and costs are shown, where they depend on the image."""
+    if is_ragged(architecture):
+        settings = (block.reduction for _, block in architecture.blocks())
+        varying = next(s for s in settings if REDUCTIONS[s.op].card.varies)
+        display.line(
+            f"behind {varying} the tokens depend on the image; shown is an image that keeps the "
+            "most tokens"
+        )
 
 
 def _metrics(metrics: dict[str, Any], display: Display) -> None:

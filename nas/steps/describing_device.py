@@ -20,7 +20,7 @@ from nas.roofline.kernels import Setting
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_kib
 from nas.roofline.slow import Change, changes, layer_times, padded_sizes
 from nas.run_folder import RunFolder, read_json
-from nas.steps.describing import DEFAULT_CLASSES, file_of_run
+from nas.steps.describing import DEFAULT_CLASSES, file_of_run, say_where_tokens_vary
 from search_spaces.architecture import Architecture
 from search_spaces.errors import UserError, bad_value
 from search_spaces.space import SearchSpace
@@ -134,6 +134,7 @@ def describe_on(
         names = [layer.name for layer in work.layers]
         taken = measure_layers(model, setting.batch, names, setting.threads or 1)
     _table(work, found, setting, display, taken)
+    say_where_tokens_vary(architecture, display)
     _summary(found, work, setting, display)
     if measured is not None:
         display.line(

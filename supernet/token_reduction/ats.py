@@ -46,7 +46,7 @@ def _rejects(geometry: Geometry, setting: OpSetting) -> str | None:
 
 def _after(geometry: Geometry, setting: OpSetting) -> Geometry:
     most = most_tokens(setting, geometry.tokens)
-    return Geometry(most, None, geometry.special, merged=True, ragged=True)
+    return Geometry(most, None, geometry.special, merged=True)
 
 
 def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None) -> list[Kernel]:
@@ -93,6 +93,7 @@ class AdaptiveTokenSampling(Reduction):
         kernels=_kernels,
         wants=("significance", "received", "context"),
         fallback="norm",
+        varies=True,
     )
 
     def forward(
