@@ -121,6 +121,7 @@ def test_the_number_of_tokens_depends_on_the_image_and_never_on_its_neighbours()
     assert together.max() <= 32
 
 
+@pytest.mark.slow
 def test_a_fixed_number_of_places_gives_the_same_answer() -> None:
     """As exported and compiled graphs run it: all K places, padding among them."""
     model = decided()
