@@ -70,7 +70,7 @@ class SupernetProblem:
             "predictor": hashlib.sha256(text.encode()).hexdigest()[:16],
         }
         if self.run.costs.liveness.runtime != TORCH_EAGER.runtime:
-            identity["memory"] = self.run.costs.liveness.runtime
+            identity["memory"] = self.run.costs.liveness.identity
         if self.first_look:
             identity["first_look"] = f"{self.first_look} of {len(self.run.dataset.val)} images"
         return identity

@@ -58,6 +58,11 @@ class Liveness:
     element_bytes: int = BYTES_FP32
     told_from_mb: float = 0.0
 
+    @property
+    def identity(self) -> str:
+        """What a study keeps of it: a search under another form is another search."""
+        return self.runtime
+
     def costs(self, space: SearchSpace, num_classes: int) -> SpaceCosts:
         """Prices of the space's candidates by this form."""
         return SpaceCosts(space, num_classes, self)

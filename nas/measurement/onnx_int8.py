@@ -1,9 +1,10 @@
-"""Peak memory of dynamically quantised models in ONNX Runtime, in closed form.
+"""Peak memory of quantised models in ONNX Runtime, in closed form.
 
 Products with weights are quantised, nothing else (`nas.export.quantise`). What is alive stays that
 of fp32: at its peak a pass holds maps of attention or the MLP's hidden activations, both in fp32,
 and a product's int8 copy of its input lives only where less is alive. Weights take a quarter: a
-byte each, and for each output channel a scale and a zero point.
+byte each, and for each output channel a scale and a zero point. Where ranges were learned once
+(``int8_static``) some tensors stay quantised between two layers; there too less is alive.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Int8SpaceCosts(SpaceCosts):
 
     def __init__(self, space: SearchSpace, num_classes: int, liveness: Liveness) -> None:
         super().__init__(space, num_classes, liveness)
-        self._stored = _StoredWeights(space, num_classes, liveness)
+        self._stored = StoredWeights(space, num_classes, liveness)
 
     def of_legal(self, genes: IntArray, trace: Trace) -> Int8Costs:
         """Costs of repaired genes with their trace."""
@@ -60,7 +61,7 @@ class Int8SpaceCosts(SpaceCosts):
         return Int8Costs(**fields, weights_B=self._stored.of_legal(genes, trace).params_B)
 
 
-class _StoredWeights(SpaceCosts):
+class StoredWeights(SpaceCosts):
     """Bytes of stored weights in the place of parameters, and nothing else."""
 
     @property

@@ -13,7 +13,7 @@ torch. ``benchmarks/memory.py --runtime onnxruntime`` says how far they are from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -31,11 +31,17 @@ def onnx_peak_live(kernels: Sequence[Kernel]) -> tuple[Count, Count]:
             torch eager has it, the residual stream included.
     """
     most: Count = 0
+    for _, live in onnx_live(kernels):
+        most = np.maximum(most, live)
+    return most, most
+
+
+def onnx_live(kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, Count]]:
+    """Elements alive for one image while each kernel runs; arguments as of ``onnx_peak_live``."""
     section = _Section()
     for kernel in kernels:
         section.enter(kernel)
-        most = np.maximum(most, section.live(kernel))
-    return most, most
+        yield kernel, section.live(kernel)
 
 
 class _Section:

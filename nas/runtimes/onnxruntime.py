@@ -17,7 +17,7 @@ from nas.runtimes.base import (
     one_line,
     time_runs,
 )
-from nas.runtimes.exporting import INT8_STATIC, ONNX_PRECISIONS, OnnxBased, tensors_mb
+from nas.runtimes.exporting import ONNX_PRECISIONS, OnnxBased, tensors_mb
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -127,16 +127,11 @@ class OnnxRuntime(OnnxBased):
         )
 
     def liveness(self, profile: HardwareProfile) -> Liveness | None:
-        """The same activations in fp32 and int8, and weights as they are stored.
-
-        ``int8_static`` has none: some tensors stay quantised between two layers there.
-        """
+        """The same activations in fp32 and int8, and weights as they are stored."""
         from nas.measurement.onnx_int8 import Int8Liveness
         from nas.measurement.onnx_liveness import onnx_peak_live
         from nas.measurement.onnx_memory import CLAIMED_MB
         from supernet.costs import Liveness
 
-        if profile.precision == INT8_STATIC:
-            return None
         kind = Liveness if profile.precision == "fp32" else Int8Liveness
         return kind(self.name, onnx_peak_live, told_from_mb=CLAIMED_MB)

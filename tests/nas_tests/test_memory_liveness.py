@@ -101,7 +101,7 @@ def test_a_search_takes_the_runtimes_own_form_where_that_can_be_measured() -> No
         (profile(1), "torch_eager"),  # all below 4 MB: nothing could be claimed
         (profile(256), "onnxruntime"),
         (profile(256, precision="int8"), "onnxruntime"),
-        (profile(256, precision="int8_static"), "torch_eager"),
+        (profile(256, precision="int8_static"), "onnxruntime"),
         (profile(256, runtime="torch_eager"), "torch_eager"),
         (None, "torch_eager"),
     ):
@@ -155,7 +155,7 @@ def test_dead_tensors_are_not_kept_for_later_ones_of_their_shape() -> None:
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int8_static"])
 def test_onnx_runtime_is_told_within_a_tenth(precision: str) -> None:
     wanted = profile(64, precision=precision)
     mixed = space(width=[64], mlp_ratio=[2, 4])
