@@ -1,9 +1,10 @@
 """What a latency predictor learns from: a network's work as columns that add up over kernels.
 
-Each column is a sum over kernels, so that a candidate's row is a sum of table rows. Three kinds of
+Each column is a sum over kernels, so that a candidate's row is a sum of table rows. These kinds of
 column carried the predictors' accuracy (figures in ``benchmarks/RESULTS.md``): work by kind of
-kernel; the work of each operator, whose kernels run at a speed of their own; and how often a small
-product is repeated, one call each in most libraries.
+kernel; the work of each operator, whose kernels run at a speed of their own; how often a small
+product is repeated, one call each in most libraries; what makes linear layers slower than their
+MACs; and what does not fit a core's cache.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces.workload import Kernel
+from search_spaces.workload import Kernel, ceil_div
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,7 +22,7 @@ PRODUCTS = ("linear", "attention", "matmul", "conv")
 REPEATED = ("attention", "matmul")
 PLAIN = (
     *("norm", "add", "multiply", "gelu", "relu", "softmax", "size_bias"),
-    *("gather", "concat", "pool", "reduce", "sort"),
+    *("gather", "concat", "pool", "reduce", "sort", "sizes", "ones"),
 )
 OTHER = "other"
 """Kernels of users' operators that have no column of their own."""
@@ -31,6 +32,17 @@ BALANCES = (4, 16, 64)
 ROOFLINE = ("kernels", *(f"roofline_{balance}" for balance in BALANCES))
 """The first columns, of every space: launches, and time on machines of different balance
 (Williams et al. 2009): the larger of computing and moving, kernel by kernel."""
+
+LINEAR = ("linear_fours", "linear_root")
+"""What small linear layers cost beyond their MACs: these with rows rounded up to ``ROWS``, as
+libraries compute several rows at once (Goto and van de Geijn 2008, ACM TOMS 34:3), and their square
+root, since a larger product runs at a higher speed."""
+ROWS = 4
+
+SPILLS = ("spill_linear", "spill_other")
+"""Elements of a kernel, weights included, beyond ``CACHE``."""
+CACHE = 2**18
+"""1 MB in fp32, the cache a core of today's processors has to itself."""
 
 
 class Features:
@@ -50,6 +62,8 @@ class Features:
             *(f"{op}_{what}" for op in (*PRODUCTS, OTHER) for what in ("count", "macs", "moved")),
             *(f"{op}_{what}" for op in REPEATED for what in ("repeats", "scores")),
             *(f"{op}_{what}" for op in PLAIN for what in ("count", "moved")),
+            *LINEAR,
+            *SPILLS,
             *(f"{what}_{label}" for label in labels for what in ("layers", "macs", "moved")),
             "weights",
         )
@@ -91,3 +105,10 @@ class Features:
         if op in REPEATED:
             rows[:, at[f"{op}_repeats"]] += kernel.repeat * runs
             rows[:, at[f"{op}_scores"]] += kernel.repeat * kernel.m * kernel.n * runs
+        spills = np.asarray(kernel.moved) + kernel.weights - CACHE
+        spill = "spill_linear" if op == "linear" else "spill_other"
+        rows[:, at[spill]] += np.maximum(spills, 0)
+        if op == "linear":
+            rows[:, at["linear_root"]] += np.sqrt(kernel.macs)
+            each = np.asarray(kernel.macs) / np.maximum(kernel.m, 1)
+            rows[:, at["linear_fours"]] += each * ROWS * ceil_div(kernel.m, ROWS)

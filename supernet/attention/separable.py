@@ -31,6 +31,7 @@ def _kernels(sizes: Sizes, setting: OpSetting, wants: str | None) -> list[Kernel
     held = (2 + sizes.merged) * n  # logits, their softmax, and log sizes behind merges
     return [
         linear(n, width, 1, live=y + n),
+        elementwise("size_bias", sizes.merged * n),
         elementwise("softmax", 2 * n, live=y + held),
         linear(n, width, inner, live=y + held + made),
         product(1, inner, n, live=y + held + made + inner),

@@ -51,6 +51,7 @@ def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None)
         elementwise("sort", 6 * n, live=6 * n),
         product(1, width, n, live=6 * n + width),
         elementwise("gather", 2 * m * width, live=6 * n + 3 * m * width),
+        elementwise("sizes", before.merged * (n + m)),
     ]
 
 

@@ -59,6 +59,7 @@ def _kernels(before: Sizes, after: Sizes, setting: OpSetting, score: str | None)
     held, row = n * metric, width + 1
     given = held if score == "key_mean" else 0 * held
     return [
+        elementwise("ones", n * (1 - before.merged) * merging),
         elementwise("norm", 2 * held, live=given + 2 * held),
         product(even * merging, odd * merging, metric, live=given + 2 * held + pairs),
         elementwise("sort", pairs + n * merging, live=given + held + pairs + 4 * n),

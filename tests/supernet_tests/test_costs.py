@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_spaces.workload import Kernel
+from search_spaces.workload import Kernel, elementwise, linear
 from supernet.costs import SpaceCosts
-from supernet.features import BALANCES, PLAIN, PRODUCTS
+from supernet.features import BALANCES, CACHE, PLAIN, PRODUCTS, Features
 from supernet.workload import workload
 from tests.search_spaces_tests.spaces import EVIT, SMALL, TOME, WINDOW, default_space, space_of
 
@@ -118,3 +118,35 @@ def test_kernels_cost_nothing_below_zero():
         for kernel in workload(space.decode(row), CLASSES).kernels:
             assert isinstance(kernel, Kernel)
             assert min(kernel.macs, kernel.moved, kernel.live, kernel.weights) >= 0, kernel
+
+
+def test_features_tell_what_makes_the_same_macs_slower():
+    names = (features := Features(["softmax"])).names
+    whole, odd = linear(8, 32, 64), linear(np.array([6]), 32, 64)
+    huge, wide = linear(2048, 512, 512), elementwise("gelu", CACHE + 7)
+
+    def row(kernel):
+        found = features.rows(1, [kernel], {})[0]
+        return dict(zip(names, found, strict=True))
+
+    assert row(whole)["linear_fours"] == row(odd)["linear_fours"] == whole.macs
+    assert row(odd)["linear_macs"] == 6 * 32 * 64
+    assert row(whole)["linear_root"] == np.sqrt(whole.macs)
+    assert row(whole)["spill_linear"] == row(whole)["spill_other"] == 0
+    assert row(huge)["spill_linear"] == 2048 * 1024 + 512 * 513 - CACHE
+    assert row(wide)["spill_other"] == 7
+
+
+def test_features_tell_what_merged_tokens_ask_for():
+    layers = {"depth": [3], "attention": ["separable"], "reduction": [TOME, EVIT]}
+    stage = {**layers, "width": [16], "heads": [1], "mlp_ratio": [1]}
+    space = space_of([stage], min_tokens=1, position=["none"])
+    costs = SpaceCosts(space, CLASSES)
+    for genes_G in space.sample_genes(np.random.default_rng(0), 20):
+        found = costs(genes_G[None])
+        features = dict(zip(found.feature_names, found.features_BF[0], strict=True))
+        ops = [block.reduction.op for block in space.decode(genes_G).stages[0].blocks]
+        first = ops.index("tome") if "tome" in ops else len(ops)
+        assert features["ones_count"] == ("tome" in ops)
+        assert features["sizes_count"] == ops[first:].count("evit")
+        assert features["size_bias_count"] == len(ops[first + 1 :])
