@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.blas import dsyr
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
 
 from nas.proposing.features import Groups
 from nas.runtimes.base import FloatArray
+from search_spaces.automaton import IntArray
 
 STEPS = 30
 WEAKNESS = 1.5  # standard deviation of the prior on logarithms of hyper-parameters
@@ -78,7 +79,7 @@ class GaussianProcess:
         smooth, _ = _matern(squared_BN, self.theta[-3])
         line = np.exp(self.theta[-2])
         kernel_BN = smooth + line * _line(groups, self.groups)
-        solved = solve_triangular(self.factor, kernel_BN.T, lower=True, check_finite=False)
+        solved, _ = dtrtrs(self.factor, kernel_BN.T, lower=1)
         own_B = np.exp(self.theta[-3]) + line * (1 + (groups[-1] ** 2).sum(axis=1))
         variance_B = own_B - (solved**2).sum(axis=0) + np.exp(self.theta[-1])
         mean_B = self.mean + self.scale * (kernel_BN @ self.weights)
@@ -92,57 +93,77 @@ class GaussianProcess:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """What the likelihood needs of the known points."""
+    """What the likelihood needs of the known points.
 
-    squares_KNN: FloatArray
-    line_NN: FloatArray
+    Symmetric matrices are kept as their lower triangles, ``(T,)`` with T = N (N + 1) / 2: half the
+    numbers to be computed and summed.
+
+    Attributes:
+        squares_KT: squared distances in each group.
+        line_T: the line's part of the kernel.
+        z_N: standardised values.
+        place_T: where each pair stands in a matrix of Fortran's order.
+        times_T: how often it stands there, 1 on the diagonal and 2 beside it.
+    """
+
+    squares_KT: FloatArray
+    line_T: FloatArray
     z_N: FloatArray
+    place_T: IntArray
+    times_T: FloatArray
 
     @classmethod
     def of(cls, groups: Groups, y_N: FloatArray) -> tuple[_Known, float, float]:
         """Values standardised, with their mean and scale."""
         mean, scale = float(y_N.mean()), float(y_N.std()) or 1.0
-        known = cls(_squares(groups, groups), _line(groups, groups), (y_N - mean) / scale)
+        row_T, column_T = np.tril_indices(len(y_N))
+        known = cls(
+            np.stack([square_NN[row_T, column_T] for square_NN in _squares(groups, groups)]),
+            _line(groups, groups)[row_T, column_T],
+            (y_N - mean) / scale,
+            column_T * len(y_N) + row_T,
+            np.where(row_T == column_T, 1.0, 2.0),
+        )
         return known, mean, scale
 
     def solved(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Lower Cholesky factor of the kernel matrix, and its inverse times the values."""
-        factor = cholesky(self._kernel(theta)[0], lower=True, check_finite=False)
-        return factor, cho_solve((factor, True), self.z_N, check_finite=False)
+        factor_NN = self._factor(self._kernel(theta)[0])
+        weights_N, _ = dpotrs(factor_NN, self.z_N, lower=1)
+        return factor_NN, weights_N
 
     def loss(self, theta: FloatArray, prior: FloatArray) -> tuple[float, FloatArray]:
         """Negative log posterior and its gradient."""
-        kernel, smooth, slope = self._kernel(theta)
-        factor = cholesky(kernel, lower=True, check_finite=False)
-        weights = cho_solve((factor, True), self.z_N, check_finite=False)
+        kernel_T, smooth_T, slope_T = self._kernel(theta)
+        factor_NN = self._factor(kernel_T)
+        weights_N, _ = dpotrs(factor_NN, self.z_N, lower=1)
         pull = (theta - prior) / WEAKNESS
-        loss = 0.5 * self.z_N @ weights + np.log(np.diag(factor)).sum() + 0.5 * (pull**2).sum()
-        inner = _inverse(factor) - np.outer(weights, weights)
-        flat = self.squares_KNN.reshape(len(self.squares_KNN), -1)
-        gradient = list(np.exp(theta[:-3]) * (flat @ (inner * slope).ravel()))
-        gradient.append(np.vdot(inner, smooth))
-        gradient.append(np.exp(theta[-2]) * np.vdot(inner, self.line_NN))
-        gradient.append(np.exp(theta[-1]) * np.trace(inner))
-        return float(loss), 0.5 * np.array(gradient) + pull / WEAKNESS
+        loss = 0.5 * self.z_N @ weights_N + np.log(np.diag(factor_NN)).sum()
+        inverse_NN, _ = dpotri(factor_NN, lower=1, overwrite_c=1)
+        inner_NN = dsyr(-1.0, weights_N, lower=1, a=inverse_NN, overwrite_a=1)
+        inner_T = inner_NN.ravel(order="F")[self.place_T] * self.times_T
+        gradient = list(np.exp(theta[:-3]) * (self.squares_KT @ (inner_T * slope_T)))
+        gradient.append(inner_T @ smooth_T)
+        gradient.append(np.exp(theta[-2]) * (inner_T @ self.line_T))
+        gradient.append(np.exp(theta[-1]) * inner_NN.trace())
+        return float(loss + 0.5 * (pull**2).sum()), 0.5 * np.array(gradient) + pull / WEAKNESS
 
     def _kernel(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The kernel matrix, its smooth part, and that part's slope."""
-        flat = np.exp(theta[:-3]) @ self.squares_KNN.reshape(len(self.squares_KNN), -1)
-        squared = flat.reshape(self.line_NN.shape)
-        smooth, slope = _matern(squared, theta[-3])
-        kernel = smooth + np.exp(theta[-2]) * self.line_NN
-        kernel[np.diag_indices_from(kernel)] += np.exp(theta[-1])
-        return kernel, smooth, slope
+        """The kernel of all pairs, its smooth part, and that part's slope."""
+        smooth_T, slope_T = _matern(np.exp(theta[:-3]) @ self.squares_KT, theta[-3])
+        noise_T = np.exp(theta[-1]) * (2.0 - self.times_T)
+        return smooth_T + np.exp(theta[-2]) * self.line_T + noise_T, smooth_T, slope_T
 
-
-def _inverse(factor: FloatArray) -> FloatArray:
-    """Of the matrix whose lower Cholesky factor this is, as a triangle: what is above its diagonal
-    is added to what is below, which makes no difference to products with symmetric matrices."""
-    triangle, _ = dpotri(factor, lower=1)
-    triangle *= 2.0
-    triangle[np.diag_indices_from(triangle)] /= 2.0
-    lower: FloatArray = triangle
-    return lower
+    def _factor(self, kernel_T: FloatArray) -> FloatArray:
+        count = len(self.z_N)
+        flat = np.zeros(count * count)
+        flat[self.place_T] = kernel_T
+        square_NN = flat.reshape((count, count), order="F")
+        factor_NN, failed = dpotrf(square_NN, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            raise np.linalg.LinAlgError("the kernel matrix is not positive definite")
+        lower_NN: FloatArray = factor_NN
+        return lower_NN
 
 
 def _squares(a: Groups, b: Groups) -> FloatArray:

@@ -103,6 +103,12 @@ class Guide:
         violation_B = question.free_violation(columns)
         return Outlook(scaled_BMS[:, self._height], others, allowed_BS, violation_B)
 
+    def no_outlook(self) -> Outlook:
+        """Of no rows."""
+        none_BS = np.zeros((0, len(self._standard_S)))
+        none_BD = np.zeros((0, len(self._question.objectives) - 1))
+        return Outlook(none_BS, none_BD, none_BS, np.zeros(0))
+
     def value(self, outlook: Outlook, landscape: Landscape) -> FloatArray:
         """Expected improvement ``(B,)``; of candidates beyond a free limit minus the violation."""
         height_BS = np.where(outlook.allowed_BS > 0, outlook.height_BS, 1.0)

@@ -93,7 +93,7 @@ class _Pool:
         self.rows_PG: IntArray = history.genes_NG[:0]
         self._value_P: FloatArray = np.zeros(0)
         self._met: set[bytes] = set()
-        self.outlook: Outlook = guide.outlook(history.genes_NG[:1]).take(np.zeros(0, dtype=int))
+        self.outlook = guide.no_outlook()
 
     def add(self, rows_BG: IntArray) -> None:
         rows = rows_BG[self._history.unseen(rows_BG, self._met)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
+from scipy.stats import multivariate_normal
 
 from nas.objectives import OBJECTIVES, Limit
 from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
 from nas.proposing.features import Features
-from nas.proposing.gaussian_process import GaussianProcess, _Known, _line, _squares
+from nas.proposing.gaussian_process import WEAKNESS, GaussianProcess, _Known, _line, _squares
 from nas.proposing.guide import Guide, _strata, checkpoint
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
@@ -113,15 +114,20 @@ def test_the_process_is_the_textbooks() -> None:
     np.testing.assert_allclose(std, y.std() * np.sqrt(own + theta[4]), rtol=1e-6)
 
 
-def test_the_gradient_of_its_likelihood() -> None:
+def test_its_likelihood_and_the_gradient() -> None:
     rng = np.random.default_rng(1)
     groups = (rng.random((15, 3)), rng.random((15, 2)))
-    known = _Known(_squares(groups, groups), _line(groups, groups), rng.standard_normal(15))
-    prior = np.zeros(5)
+    known, _, _ = _Known.of(groups, rng.standard_normal(15))
+    prior, squares, line = np.zeros(5), _squares(groups, groups), _line(groups, groups)
     for _ in range(5):
         theta = rng.normal(0, 0.7, 5)
         loss, gradient = known.loss(theta, prior)
-        assert np.isfinite(loss)
+        r = np.sqrt(5 * np.einsum("k,knm->nm", np.exp(theta[:2]), squares))
+        smooth = np.exp(theta[2] - r) * (1 + r + r**2 / 3)
+        kernel = smooth + np.exp(theta[3]) * line + np.exp(theta[4]) * np.eye(15)
+        likelihood = multivariate_normal.logpdf(known.z_N, cov=kernel)
+        pull = 0.5 * ((theta / WEAKNESS) ** 2).sum()
+        assert -loss == pytest.approx(likelihood - pull + 7.5 * np.log(2 * np.pi))
         error = check_grad(
             lambda t: known.loss(t, prior)[0], lambda t: known.loss(t, prior)[1], theta
         )
