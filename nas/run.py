@@ -26,6 +26,7 @@ from nas.initial_weights import check_initial_weights
 from nas.limits import check_metrics, check_reachable, closed_form, limits_of
 from nas.measurement.culprits import failed_ops
 from nas.measurement.memory import costs_on
+from nas.measurement.memory_file import fitted_in
 from nas.measurement.portable import HardwareFile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.run_folder import RunFolder, read_json, write_json
@@ -36,7 +37,7 @@ from nas.tasks.task import Task
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError, writing
 from search_spaces.space import SearchSpace
-from supernet.costs import SpaceCosts
+from supernet.costs import Liveness, SpaceCosts
 from supernet.model import Supernet
 from supernet.operators import all_cards
 
@@ -119,7 +120,7 @@ class Run:
         device = as_described(self.profile) if len(self.profiles) == 1 else None
         if device is None:
             profile = self.profile if len(self.profiles) == 1 else None
-            return costs_on(profile, self.space, self.num_classes)
+            return costs_on(profile, self.space, self.num_classes, self._fitted(profile))
         setting = device.setting(self.profile)
         return DescribedSpaceCosts(self.space, self.num_classes, setting)
 
@@ -156,6 +157,7 @@ class Run:
             if (
                 as_described(profile) is not None
                 or RUNTIMES[profile.runtime].liveness(profile) is not None
+                or self._fitted(profile) is not None
             ):
                 del one.costs  # the copy's: it has its own
             one.folder = RunFolder(self.folder.path, profile.name)
@@ -214,6 +216,14 @@ class Run:
     def offer_what_runs(self) -> None:
         """Look again at what is left out: measuring has shown what a runtime cannot run."""
         self.offered = self._offered()
+
+    def price_anew(self) -> None:
+        """Make costs again when they are next asked for: measuring has shown a form of memory."""
+        self.__dict__.pop("costs", None)
+
+    def _fitted(self, profile: HardwareProfile | None) -> Liveness | None:
+        """What was fitted to a profile's measured memory, in an earlier start or by now."""
+        return None if profile is None else fitted_in(self.folder.memory, profile.key())
 
     # -- opening ------------------------------------------------------------------------------
 

@@ -140,6 +140,10 @@ class RunFolder:
         """Latency measurements of a hardware profile."""
         return self.path / "profiles" / f"{profile_key}.jsonl"
 
+    def memory_measurements(self, profile_key: str) -> Path:
+        """Peak memory of the networks that a profile's form is fitted to."""
+        return self.path / "profiles" / f"{profile_key}.memory.json"
+
     def hardware_file(self, profile_key: str) -> Path:
         """A hardware profile with its measurements, as others can use it."""
         return self.path / "profiles" / f"{profile_key}.hardware.json"

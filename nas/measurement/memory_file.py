@@ -1,16 +1,24 @@
 """``profiles/memory.json``: measured peak memory beside the closed form, for each profile of a run.
 
 ``{"profiles": {KEY: {...}}}``, where an entry holds runtime, precision, batch, date, report and
-rows, and may hold another ``beside`` it. Folders of before hold the one entry of their first
-profile.
+rows, and may hold another ``beside`` it. Where a form was fitted to the rows it holds that as
+``form``, and its rows are predicted by forms that have not seen them. Folders of before hold the
+one entry of their first profile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.errors import UserError
+
+if TYPE_CHECKING:
+    from supernet.costs import Liveness
 
 PROFILES = "profiles"
+FORM = "form"
 FP32 = "fp32"
 Entry = Mapping[str, Any]
 
@@ -38,3 +46,26 @@ def like(
         found = (entry.get("runtime"), entry.get("precision", FP32), entry.get("batch"))
         if found == wanted:
             yield key, entry
+
+
+def fitted_in(path: Path, key: str) -> Liveness | None:
+    """The form that was fitted to a profile's measurements; None where none was.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    from nas.measurement.fitted_liveness import FittedLiveness, MemoryForm
+    from nas.run_folder import read_json
+
+    if not path.exists():
+        return None
+    entry = memory_of(read_json(path), key)
+    if FORM not in entry:
+        return None
+    try:
+        form = MemoryForm.from_dict(entry[FORM])
+    except ValueError as error:
+        raise UserError(
+            f"{path}: {PROFILES}.{key}.{FORM}: {error}; delete the file to measure again"
+        ) from None
+    return FittedLiveness.of(str(entry["runtime"]), form)

@@ -83,6 +83,8 @@ class Runtime(ABC):
             before it comes.
         seconds_per_model: what measuring one small model takes, loading and compiling included:
             an estimate that is shown before the work begins.
+        memory_is_portable: whether peak memory of one profile is that of every other of its
+            precision and batch; not where each stands for another device.
     """
 
     name: ClassVar[str]
@@ -93,6 +95,7 @@ class Runtime(ABC):
     unsupported_ops: ClassVar[frozenset[str]]
     adaptive: ClassVar[bool] = False
     seconds_per_model: ClassVar[float] = 0.6
+    memory_is_portable: ClassVar[bool] = True
 
     @abstractmethod
     def unavailable(self) -> str | None:

@@ -188,6 +188,7 @@ class CommandRuntime(OnnxBased):
     precisions = ONNX_PRECISIONS
     unsupported_ops = frozenset()
     seconds_per_model = 10.0
+    memory_is_portable = False
 
     def unavailable(self) -> str | None:
         return None
@@ -205,6 +206,7 @@ class CommandRuntime(OnnxBased):
     def peak_memory(
         self, model: nn.Module, example: Tensor, profile: HardwareProfile
     ) -> PeakMemory | None:
+        """What the command says as ``peak_memory_mb``, whatever it counts; None where nothing."""
         from nas.measurement.memory import PeakMemory, weights_mb
 
         with self.prepare(model, example, profile) as prepared:
