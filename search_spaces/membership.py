@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from search_spaces.architecture import Architecture, OpSetting, Stage
 from search_spaces.automaton import DEAD, Automaton, Node, cross, start_node, step, walk
 from search_spaces.card import Cards
-from search_spaces.spec import SpaceSpec
+from search_spaces.spec import SpaceSpec, StageSpec
 
 
 class Membership:
@@ -65,6 +67,33 @@ class Membership:
     def _why_illegal(self, architecture: Architecture) -> str | None:
         outcome = walk(self.spec, self.cards, architecture)
         return outcome if isinstance(outcome, str) else None
+
+    def legal_nowhere(self) -> dict[str, str]:
+        """Choices of layers that no layer may take, as ``stages[0] tome(r=90)``, with a reason."""
+        found = dict[str, str]()
+        for number, stage in enumerate(self.spec.stages):
+            legal = self.automaton.steps[number] != DEAD
+            pairs = [(a, r) for a in range(legal.shape[1]) for r in range(legal.shape[2])]
+            for axis, choices in enumerate((stage.attention, stage.reduction)):
+                for index, setting in enumerate(choices):
+                    tried = [pair for pair in pairs if pair[axis] == index]
+                    if setting.op in self.spec.excluded or any(
+                        legal[:, a, r].any() for a, r in tried
+                    ):
+                        continue
+                    found[f"stages[{number}] {setting}"] = self._why_nowhere(stage, tried)
+        return found
+
+    def _why_nowhere(self, stage: StageSpec, letters: Sequence[tuple[int, int]]) -> str:
+        for node in self.automaton.nodes:
+            for a, r in letters:
+                attention, reduction = stage.attention[a], stage.reduction[r]
+                after = step(
+                    self.spec, self.cards, node, attention, reduction, self.spec.position[0]
+                )
+                if isinstance(after, str):
+                    return after
+        return "it never comes to that"
 
     def why_empty(self) -> str:
         """Why the space holds no architecture at all."""

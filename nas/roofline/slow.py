@@ -180,7 +180,9 @@ def smaller(architecture: Architecture) -> Iterator[tuple[str, Architecture]]:
         place = f"stage{number}"
         if len(stage.blocks) > 1:
             fewer = replace(stage, blocks=stage.blocks[:-1])
-            yield f"{place}: {len(stage.blocks) - 1} layers", _with(architecture, number, fewer)
+            left = len(fewer.blocks)
+            what = f"{place}: {left} layer{'s' * (left != 1)}"
+            yield what, _with(architecture, number, fewer)
         width = _quarter_less(stage.width, 32)
         if width < stage.width:
             thinner = replace(stage, width=width)

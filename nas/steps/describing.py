@@ -92,9 +92,10 @@ def _layers(architecture: Architecture, num_classes: int, display: Display) -> N
     work = workload(architecture, num_classes)
     height, width = architecture.image_size
     display.step(f"Architecture {architecture.digest()}")
+    layers = f"{architecture.depth} layer{'s' * (architecture.depth != 1)}"
     display.line(
         f"images {height}×{width}×{architecture.channels}, patch {architecture.patch_size}, "
-        f"{architecture.depth} layers, {num_classes} classes"
+        f"{layers}, {num_classes} classes"
     )
     rows = [
         (
@@ -124,9 +125,8 @@ def say_where_tokens_vary(architecture: Architecture, display: Display) -> None:
     if is_ragged(architecture):
         settings = (block.reduction for _, block in architecture.blocks())
         varying = next(s for s in settings if REDUCTIONS[s.op].card.varies)
-        display.line(
-            f"behind {varying} the tokens depend on the image; shown is an image that keeps the "
-            "most tokens"
+        display.prose(
+            f"Behind {varying} the tokens depend on the image; shown is one that keeps the most."
         )
 
 

@@ -31,6 +31,8 @@ def announce(run: Run, display: Display) -> None:
     display.line(
         f"space: {run.space.cardinality():.3g} architectures, {len(run.space.genes)} genes"
     )
+    for choice, reason in run.space.membership.legal_nowhere().items():
+        display.prose(f"no layer can take {choice}: {reason}")
     for op, reason in run.offered.spec.excluded.items():
         display.line(f"left out: {op} ({reason})")
     for skipped in data.skipped[:SHOWN]:

@@ -373,3 +373,15 @@ def test_members_are_architectures(default):
     member = default.sample(np.random.default_rng(0))
     assert isinstance(member, Architecture)
     assert default.contains(Architecture.from_dict(json.loads(member.canonical_json())))
+
+
+def test_choices_that_no_layer_can_take_are_named_with_a_reason() -> None:
+    reductions = ["none", {"op": "tome", "keep": [0.5]}, {"op": "ats", "keep": [0.0, 0.5]}]
+    mixers = ["softmax", {"op": "window", "size": [2, 3]}, "none"]
+
+    space = space_of([{"attention": mixers, "reduction": reductions}], position=["none"])
+    found = space.membership.legal_nowhere()
+
+    assert list(found) == ["stages[0] window(size=3)", "stages[0] ats(keep=0.0)"]
+    assert "needs 0 < keep" in found["stages[0] ats(keep=0.0)"]
+    assert "3" in found["stages[0] window(size=3)"]
