@@ -1,4 +1,4 @@
-"""Cross-validation: which family, and how wrong it is on networks it has not seen."""
+"""Cross-validation: which families, and how wrong they are on networks they have not seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nas.predictors.blend import stacked, together
 from nas.predictors.family import Family, Hyper
 from nas.runtimes.base import FloatArray
 
@@ -25,12 +26,10 @@ class Choice:
     Attributes:
         family: the family.
         hyper: one of its grid.
-        mape: its pooled held-out error among the networks it was chosen on.
     """
 
     family: Family
     hyper: Hyper
-    mape: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +48,22 @@ class CrossValidation:
     latency_ms_B: FloatArray
     fold_B: npt.NDArray[np.int64]
 
-    def best(self) -> Choice:
-        """The choice of least pooled held-out relative error; ties: the first."""
-        return min(self.choices, key=lambda choice: choice.mape)
+    def weights(self) -> FloatArray:
+        """Weights (C,) of the choices, most of them 0."""
+        return stacked(self.found_CB, self.latency_ms_B)
 
     def held_out_ms(self) -> FloatArray:
-        """Predictions (B,) in ms for each network by a predictor that has not seen it.
+        """Predictions (B,) in ms for each network by predictors that have not seen it.
 
-        The choice for a fold is that of the other folds. So no network has a say in which family
-        predicts it, and being chosen among many does not make a family look better than it is.
+        The weights for a fold are those of the other folds. So no network has a say in which
+        families predict it, and being chosen among many does not make a family look better than
+        it is.
         """
-        error_CB = np.abs(self.found_CB - self.latency_ms_B) / self.latency_ms_B
         found_B = np.empty_like(self.latency_ms_B)
         for fold in np.unique(self.fold_B):
             out_B = self.fold_B == fold
-            best = int(np.argmin(error_CB[:, ~out_B].mean(axis=1)))
-            found_B[out_B] = self.found_CB[best, out_B]
+            weight_C = stacked(self.found_CB[:, ~out_B], self.latency_ms_B[~out_B])
+            found_B[out_B] = together(self.found_CB[:, out_B], weight_C)
         return found_B
 
 
@@ -87,8 +86,7 @@ def cross_validate(
                 out_B = fold_B == fold
                 fitted = family.fit(features_BF[~out_B], latency_ms_B[~out_B], hyper, seed)
                 found_B[out_B] = fitted(features_BF[out_B])
-            mape = float(np.mean(np.abs(found_B - latency_ms_B) / latency_ms_B))
-            choices.append(Choice(family, hyper, mape))
+            choices.append(Choice(family, hyper))
             found.append(found_B)
     return CrossValidation(tuple(choices), np.stack(found), latency_ms_B, fold_B)
 

@@ -8,8 +8,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nas.measurement.records import MIN_MEASUREMENTS, Measurement
-from nas.measurement.repeatability import training_target
-from nas.predictors.crossval import QUICK_FOLDS, cross_validate
+from nas.measurement.repeatability import agreement, training_target
+from nas.predictors.blend import NAME as BLEND
+from nas.predictors.blend import label, parsed
+from nas.predictors.crossval import QUICK_FOLDS, CrossValidation, cross_validate
 from nas.predictors.family import FAMILIES, Family
 from nas.predictors.predictor import LatencyPredictor
 from nas.predictors.stored import PredictorData
@@ -28,15 +30,15 @@ def fit_predictor(
     families: Sequence[Family] | None = None,
     base: LatencyPredictor | None = None,
 ) -> LatencyPredictor:
-    """Choose a family by cross-validation, fit it, and find out how good it is.
+    """Weigh the families by cross-validation, fit them, and find out how good they are together.
 
     Args:
         measurements: of one profile.
         features_BF: (B, F), not negative: a row per measurement.
         feature_names: of the F columns.
         seed: of folds and trees.
-        families: to choose among; by default all that are registered.
-        base: a predictor of another device; adapting it is one more way to choose among.
+        families: to weigh; by default all that are registered.
+        base: a predictor of another device; adapting it is one more of them.
 
     Raises:
         UserError: fewer than ``MIN_MEASUREMENTS`` measurements, or of several profiles.
@@ -56,12 +58,13 @@ def fit_predictor(
     # Matrices of a hundred rows: threads would only wait for each other, worst on a busy machine.
     with threadpool_limits(limits=1):
         tried = cross_validate(members, features_BF, target.latency_ms_B, seed)
-    best = tried.best()
+    family, hyper = _chosen(tried)
+    adapts = TRANSFER in (family, *(parsed(written)[0] for written in hyper))
     return LatencyPredictor(
         PredictorData(
             profile=profiles.pop(),
-            family=best.family.name,
-            hyper=dict(best.hyper),
+            family=family,
+            hyper=hyper,
             seed=seed,
             feature_names=tuple(feature_names),
             features=tuple(tuple(row) for row in features_BF.tolist()),
@@ -70,7 +73,7 @@ def fit_predictor(
             statistic=target.statistic,
             scale=target.scale,
             repeat=target.repeat,
-            base=base.data if base is not None and best.family.name == TRANSFER else None,
+            base=base.data if base is not None and adapts else None,
         )
     )
 
@@ -78,15 +81,22 @@ def fit_predictor(
 def held_out_error(
     measurements: Sequence[Measurement], features_BF: FloatArray, *, seed: int = 0
 ) -> float:
-    """Relative error of the best family on networks it has not seen, from one cross-validation.
-
-    It is a little too small, as the best of several was taken; from one number of measurements to
-    the next it falls as the true one does.
-    """
+    """Relative error on networks that were not seen, from one cross-validation."""
     target = training_target(measurements)
     with threadpool_limits(limits=1):
         tried = cross_validate(list(FAMILIES), features_BF, target.latency_ms_B, seed, QUICK_FOLDS)
-    return tried.best().mape
+    return agreement(tried.held_out_ms(), target.latency_ms_B).mape
+
+
+def _chosen(tried: CrossValidation) -> tuple[str, dict[str, float]]:
+    """Family and hyper-parameters: a blend, or the only one of weight."""
+    weight_C = tried.weights()
+    kept = np.flatnonzero(weight_C)
+    if len(kept) == 1:
+        only = tried.choices[kept[0]]
+        return only.family.name, dict(only.hyper)
+    chosen = [(tried.choices[index], float(weight_C[index])) for index in kept]
+    return BLEND, {label(each.family.name, each.hyper): weight for each, weight in chosen}
 
 
 def _check_features(features_BF: FloatArray, count: int, names: Sequence[str]) -> None:

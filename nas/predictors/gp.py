@@ -20,7 +20,7 @@ class GaussianProcess(Family):
     summary = "additive prices, corrected by a Gaussian process"
 
     def grid(self) -> Sequence[Hyper]:
-        pairs = ((10.0, 1e-2), (10.0, 1e-3), (3.0, 1e-2), (3.0, 1e-3), (1.0, 1e-2))
+        pairs = ((3.0, 0.1), (1.0, 0.1), (1.0, 1.0))
         return [{"length": length, "noise": noise} for length, noise in pairs]
 
     def fit(

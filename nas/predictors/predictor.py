@@ -10,9 +10,12 @@ import numpy as np
 
 from nas.measurement.records import Measurement
 from nas.measurement.repeatability import agreement, steady_ms
+from nas.predictors.blend import NAME as BLEND
+from nas.predictors.blend import Blend
 from nas.predictors.conformal import half_width, upper
 from nas.predictors.family import FAMILIES, Family, Regression
 from nas.predictors.stored import PredictorData
+from nas.predictors.transfer import NAME as TRANSFER
 from nas.predictors.transfer import Transfer
 from nas.runtimes.base import FloatArray
 from search_spaces.errors import UserError
@@ -161,6 +164,9 @@ class LatencyPredictor:
 
 
 def _family(data: PredictorData) -> Family:
-    if data.base is not None:
-        return Transfer(LatencyPredictor(data.base).mean_ms)
-    return FAMILIES[data.family]
+    def member(name: str) -> Family:
+        if name == TRANSFER and data.base is not None:
+            return Transfer(LatencyPredictor(data.base).mean_ms)
+        return FAMILIES[name]
+
+    return Blend(member) if data.family == BLEND else member(data.family)

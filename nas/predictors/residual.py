@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nas.measurement.scaling import LogScale
 from nas.predictors.family import Hyper, Regression
+from nas.predictors.trend import trust
 from nas.runtimes.base import FloatArray
 
 
@@ -14,7 +17,8 @@ def corrected(
 ) -> Regression:
     """``trend`` times the exponential of a Gaussian process over log(measured / trend).
 
-    It corrects near what was measured and falls back to the trend elsewhere.
+    It corrects near what was measured and falls back to the trend elsewhere. What the trend holds
+    for disturbed is held for noisier here, too.
 
     Args:
         trend: features to latencies.
@@ -31,11 +35,20 @@ def corrected(
     scale = LogScale(features_BF)
     kernel = Matern(scale.length(hyper["length"]), nu=2.5)
     # No optimiser: cross-validation chooses length and noise, which cannot overfit them.
-    process = GaussianProcessRegressor(kernel, alpha=hyper["noise"], optimizer=None)
+    noise_B = hyper["noise"] / trust(residual_B)
+    process = GaussianProcessRegressor(kernel, alpha=noise_B, optimizer=None)
     process.fit(scale(features_BF), residual_B / spread)
 
+    known_BF = scale(features_BF) * (math.sqrt(5) / kernel.length_scale)
+    weight_B = spread * process.alpha_
+
     def predict(features: FloatArray) -> FloatArray:
-        correction: FloatArray = process.predict(scale(features))
-        return trend(features) * np.exp(spread * correction)
+        # As ``process.predict``, in half the time: distances by one product of matrices.
+        asked = scale(features) * (math.sqrt(5) / kernel.length_scale)
+        squares = (asked**2).sum(axis=1)[:, None] + (known_BF**2).sum(axis=1)
+        distance = np.sqrt(np.maximum(squares - 2 * asked @ known_BF.T, 0))
+        alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
+        correction: FloatArray = np.exp(alike @ weight_B)
+        return trend(features) * correction
 
     return predict

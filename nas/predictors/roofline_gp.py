@@ -18,7 +18,7 @@ class RooflineProcess(Family):
     summary = "roofline, corrected by a Gaussian process"
 
     def grid(self) -> Sequence[Hyper]:
-        pairs = ((3.0, 1e-2), (1.0, 1e-2))
+        pairs = ((3.0, 0.01), (1.0, 0.1))
         return [{"length": length, "noise": noise} for length, noise in pairs]
 
     def fit(

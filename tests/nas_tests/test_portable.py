@@ -128,7 +128,8 @@ def test_an_adapted_predictor_beats_one_of_ten_measurements_alone():
     alone = fit_predictor(rows, few.features_BF, NAMES)
     unseen = slower.part(slice(10, None))
     errors = [mape(each.mean_ms(unseen.features_BF), unseen.true_ms_B) for each in (adapted, alone)]
-    assert adapted.data.family == "transfer"
+    assert adapted.data.base is not None
+    assert alone.data.base is None
     assert errors[0] < 0.04
     assert errors[0] < 0.6 * errors[1]
     again = LatencyPredictor.from_dict(json.loads(json.dumps(adapted.to_dict())))

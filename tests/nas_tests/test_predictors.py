@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from nas.measurement.records import Measurement
+from nas.measurement.scaling import LogScale
 from nas.measurement.slot import Slot, summarise
+from nas.predictors.blend import MOST, Blend, label, parsed, stacked, together
 from nas.predictors.conformal import half_width, upper
 from nas.predictors.crossval import cross_validate, folds
 from nas.predictors.family import FAMILIES, Family
 from nas.predictors.fit import fit_predictor
 from nas.predictors.predictor import LatencyPredictor
-from nas.predictors.trend import additive_trend
+from nas.predictors.residual import corrected
+from nas.predictors.trend import additive_trend, trust
 from nas.runtimes.base import FloatArray
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.errors import UserError
@@ -181,7 +184,7 @@ def test_held_out_networks_were_not_seen() -> None:
     seen = world(20)
     distinct = seen.features_BF + np.arange(20)[:, None] * 1e-6
     tried = cross_validate([Memory()], distinct, seen.true_ms_B, seed=0)
-    assert (tried.held_out_ms() == 1e3).all()
+    np.testing.assert_allclose(tried.held_out_ms(), 1e3)
 
 
 class Guess(Family):
@@ -203,12 +206,12 @@ class Guess(Family):
 
 
 def test_being_chosen_among_many_makes_no_family_look_better() -> None:
-    """Forty coins: the best of them seems to know something, until others judge it."""
+    """Forty coins: the best of them seem to know something, until others judge them."""
     chosen, honest = [], []
     for seed in range(8):
         features = np.random.default_rng(seed).uniform(1, 2, (40, 1))
         tried = cross_validate([Guess()], features, np.ones(40), seed)
-        chosen.append(tried.best().mape)
+        chosen.append(mape(together(tried.found_CB, tried.weights()), np.ones(40)))
         honest.append(mape(tried.held_out_ms(), np.ones(40)))
     assert np.mean(chosen) < 0.075
     assert 0.09 < np.mean(honest) < 0.12  # 0.1 without knowing anything
@@ -222,8 +225,83 @@ def test_the_family_that_errs_least_is_chosen() -> None:
     assert first.held_out.mape < 0.01
     assert second.held_out.mape < 0.03
     only = fit_predictor(measurements(bent), bent.features_BF, NAMES, families=[FAMILIES["linear"]])
-    assert only.data.family == "linear"
+    assert {written.split()[0] for written in (only.data.family, *only.data.hyper)} <= {
+        *("linear", "blend", "penalty"),
+    }
     assert only.held_out.mape > second.held_out.mape
+
+
+# -- several families together ----------------------------------------------------------------
+
+
+def test_two_that_err_oppositely_are_weighed_alike_and_a_worse_one_is_left_out() -> None:
+    truth, error = np.full(40, 2.0), np.random.default_rng(0).normal(0, 0.1, 40)
+    noise = np.random.default_rng(1).normal(0, 0.01, 40)
+    found = truth * np.exp(np.stack([error + noise, noise - error, np.full(40, 0.7)]))
+    weights = stacked(found, truth)
+    np.testing.assert_allclose(weights, [0.5, 0.5, 0], atol=0.02)
+    assert mape(together(found, weights), truth) < 0.02
+
+
+def test_weights_sum_to_one_and_few_are_not_zero() -> None:
+    rng = np.random.default_rng(2)
+    found = np.exp(rng.normal(0, 0.1, (12, 30)))
+    weights = stacked(found, np.ones(30))
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert 1 <= np.count_nonzero(weights) <= MOST
+    exact = stacked(np.stack([np.ones(30), found[0]]), np.ones(30))
+    assert exact[0] > 0.85
+
+
+def test_a_blend_is_the_geometric_mean_of_its_members_by_weight() -> None:
+    seen = world(40, bend=0.5)
+    own = {"linear": {"penalty": 1e-3}, "gp": {"length": 3.0, "noise": 0.1}}
+    hyper = {label("linear", own["linear"]): 0.25, label("gp", own["gp"]): 0.75}
+    blend = Blend(FAMILIES.__getitem__).fit(seen.features_BF, seen.true_ms_B, hyper, 0)
+    alone = [
+        FAMILIES[name].fit(seen.features_BF, seen.true_ms_B, own[name], 0)(seen.features_BF)
+        for name in ("linear", "gp")
+    ]
+    wanted = alone[0] ** 0.25 * alone[1] ** 0.75
+    np.testing.assert_allclose(blend(seen.features_BF), wanted, rtol=1e-12)
+
+
+def test_a_label_is_read_as_it_was_written() -> None:
+    for family in FAMILIES:
+        for hyper in family.grid():
+            assert parsed(label(family.name, hyper)) == (family.name, dict(hyper))
+
+
+def test_a_few_disturbed_measurements_do_not_move_the_prices() -> None:
+    seen, new = world(80, seed=1, noise=0.005), world(100, seed=2)
+    disturbed = seen.true_ms_B.copy()
+    disturbed[::16] *= 1.5
+    found = [additive_trend(seen.features_BF, each, 1e-3) for each in (seen.true_ms_B, disturbed)]
+    errors = [mape(trend(new.features_BF), new.true_ms_B) for trend in found]
+    assert errors[1] < errors[0] + 0.01
+
+
+def test_the_correction_is_the_gaussian_process_of_the_textbook() -> None:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    seen, new = world(30, bend=1.0), world(10, seed=3, bend=1.0)
+    flat = float(np.exp(np.log(seen.true_ms_B).mean()))
+
+    def trend(features: FloatArray) -> FloatArray:
+        return np.full(len(features), flat)
+
+    hyper = {"length": 2.0, "noise": 0.05}
+    found = corrected(trend, seen.features_BF, seen.true_ms_B, hyper)(new.features_BF)
+    scale, residual = LogScale(seen.features_BF), np.log(seen.true_ms_B / flat)
+    noise, spread = 0.05 / trust(residual), residual.std()
+    process = GaussianProcessRegressor(
+        Matern(scale.length(2.0), nu=2.5), alpha=noise, optimizer=None
+    )
+    process.fit(scale(seen.features_BF), residual / spread)
+    wanted = flat * np.exp(spread * process.predict(scale(new.features_BF)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 # -- intervals --------------------------------------------------------------------------------
