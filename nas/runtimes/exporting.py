@@ -62,8 +62,14 @@ class OnnxBased(Runtime):
         return quantise_static(content, [part.detach().numpy() for part in parts])
 
 
-def tensors_mb(content: bytes) -> float:
-    """Bytes of the tensors that an ONNX model stores, in 10^6."""
+def tensors_mb(content: bytes, *, indices: bool = True) -> float:
+    """Bytes of the tensors that an ONNX model stores, in 10^6.
+
+    Args:
+        content: a serialised ONNX model.
+        indices: count those of positions too, which grow with the batch where tokens are merged.
+    """
+    import numpy as np
     import onnx
     from onnx import numpy_helper
 
@@ -74,5 +80,5 @@ def tensors_mb(content: bytes) -> float:
         for attribute in node.attribute
         if attribute.HasField("t")
     ]
-    tensors = [*graph.initializer, *constants]
-    return sum(numpy_helper.to_array(tensor).nbytes for tensor in tensors) / 1e6
+    arrays = map(numpy_helper.to_array, [*graph.initializer, *constants])
+    return sum(array.nbytes for array in arrays if indices or array.dtype != np.int64) / 1e6

@@ -98,7 +98,7 @@ class OpenVino(OnnxBased):
         if activation_mb is None:
             return None
         return PeakMemory(
-            weights_mb=tensors_mb(content),
+            weights_mb=tensors_mb(content, indices=False),
             peak_activation_mb=activation_mb,
             runtime=self.name,
             batch=len(example),
