@@ -22,6 +22,7 @@ from nas.export.onnx import export_onnx
 from nas.front import Front, Member, Metric
 from nas.run import Run
 from nas.run_folder import write_json
+from nas.steps.by_image import predicted_by_image
 from nas.steps.verifying import accuracy_metric
 from nas.version import code_version
 from search_spaces.errors import UserError, writing
@@ -74,7 +75,9 @@ def export_member(
         )
     metrics = dict(member.metrics)
     val = _val_metrics(run, model)
-    if not passes:
+    if passes:
+        metrics |= predicted_by_image(run, model)
+    else:
         val["val_accuracy"] = metrics["accuracy"]
     del metrics["accuracy"]
     metrics = {**_test_metrics(run, model, weights), **val, **metrics}

@@ -119,12 +119,13 @@ class Session:
                 taken += 1
                 model = build()
                 weights_mb += sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+                tokens = self._tokens(architecture, model)
                 try:
                     prepared = self._prepare(model)
                 except UnsupportedModelError as error:
                     rows.append(self._failure(architecture, str(error)))
                     continue
-                loaded.append(Loaded(architecture, prepared, self._tokens(architecture, model)))
+                loaded.append(Loaded(architecture, prepared, tokens))
             if loaded:
                 rows.extend(self._time(loaded))
         finally:

@@ -24,6 +24,7 @@ from nas.measurement.records import Measurement
 from nas.predictors.predictor import LatencyPredictor
 from nas.run import Run
 from nas.runtimes.base import RUNTIMES, FloatArray
+from nas.steps.profiling import load_predictor
 from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
 from supernet.extract import VisionTransformer
@@ -98,6 +99,17 @@ def calls_of(run: Run, profile: HardwareProfile, model: VisionTransformer) -> Ca
     tokens_N = token_counts(model, images_NCHW)
     tokens_C = in_batches(tokens_N, profile.batch)
     return Calls(model.architecture, model, images_NCHW, tokens_N, tokens_C, profile.batch)
+
+
+def predicted_by_image(run: Run, model: VisionTransformer) -> dict[str, Metric]:
+    """The same metrics for weights that changed behind the front; {} where images decide nothing.
+
+    Nothing is measured: on the 95th percentile of tokens of these weights nothing was run.
+    """
+    calls = calls_of(run, run.profile, model)
+    if calls is None:
+        return {}
+    return metrics_by_image(run, load_predictor(run, run.profile), calls, None)
 
 
 def metrics_by_image(

@@ -109,3 +109,11 @@ def test_a_described_device_is_estimated_image_by_image(front, folder):
     np.testing.assert_allclose(features_BF[1:], stated.features_BF)
     assert (features_BF[0] < features_BF[1]).any()
     assert macs_B[0] < macs_B[1] == stated.macs_B[0]
+
+
+def test_weights_trained_behind_the_front_are_told_anew(folder):
+    assert main(["retrain", str(folder), "progress=false", "retrain.epochs=1"]) == 0
+
+    (written,) = (folder / "retrained").glob("*/best.json")
+    best = nas.run_folder.read_json(written)
+    assert best["metrics"]["latency_p95_ms"]["kind"] == "predicted"
