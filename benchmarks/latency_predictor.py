@@ -1,7 +1,7 @@
 """Latency predictors on networks they have not seen, beside measuring those a second time.
 
     uv run python benchmarks/latency_predictor.py FOLDER [--spaces colour32 ...] [--runtimes ...]
-        [--precisions fp32 int8 int8_static] [--splits 50] [--fronts RUN ...]
+        [--precisions fp32 int8 int8_static] [--seed 0] [--splits 50] [--fronts RUN ...]
 
 For each space, runtime and precision: at most ``--subnets`` networks are measured and learned from;
 the ``--held-out`` others, drawn at random too, are measured twice. The table tells how well the
@@ -104,13 +104,12 @@ def drawn(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
     return list(found.values())
 
 
-def judge(case: Case, subnets: int, held_out: int) -> Result:
+def judge(case: Case, subnets: int, held_out: int, seed: int) -> Result:
     """Measure and compare."""
-    unseen = drawn(case.space, held_out, seed=1)
+    unseen = drawn(case.space, held_out, seed=2 * seed + 1)
     seen = {each.digest() for each in unseen}
-    learned = [
-        each for each in drawn(case.space, subnets + held_out, 0) if each.digest() not in seen
-    ]
+    several = drawn(case.space, subnets + held_out, 2 * seed)
+    learned = [each for each in several if each.digest() not in seen]
     first = case.measure(unseen, "held_out", 1)
     rows = case.measure(learned[:subnets], "learned", 2)
     again = {row.digest: row for row in case.measure(unseen, "held_out_again", 3)}
@@ -171,6 +170,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["fp32"])
     parser.add_argument("--subnets", type=int, default=100)
     parser.add_argument("--held-out", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0, help="which networks are drawn")
     parser.add_argument("--splits", type=int, default=0, help="random splits of what was measured")
     parser.add_argument("--fronts", nargs="*", type=Path, default=[], help="finished runs")
     options = parser.parse_args()
@@ -186,7 +186,7 @@ def main() -> None:
             profile = HardwareProfile.of("cpu", config, space.spec.image_size, 3)
             case = Case(space, costs, profile, options.folder / name)
             cases.append(case)
-            got = judge(case, options.subnets, options.held_out)
+            got = judge(case, options.subnets, options.held_out, options.seed)
             way = f"{runtime} {precision}"
             print(
                 f"{name:10} {way:23} {got.family:11} {got.found.mape:5.1%} "

@@ -23,6 +23,7 @@ class Boosted(Family):
 
     name = "boosted"
     summary = "additive prices, corrected by boosted trees"
+    slow = True
 
     def grid(self) -> Sequence[Hyper]:
         return [{"trees": 100, "rate": 0.1}]

@@ -20,10 +20,13 @@ class Family(ABC):
     Attributes:
         name: what it is called in a stored predictor.
         summary: one line for ``formfinder list predictor``.
+        slow: whether predicting takes so long that a search feels it; then it takes part only
+            where it lowers the held-out error noticeably.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    slow: ClassVar[bool] = False
 
     @abstractmethod
     def grid(self) -> Sequence[Hyper]:

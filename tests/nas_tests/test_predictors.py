@@ -13,7 +13,7 @@ from nas.measurement.scaling import LogScale
 from nas.measurement.slot import Slot, summarise
 from nas.predictors.blend import MOST, Blend, label, parsed, stacked, together
 from nas.predictors.conformal import half_width, upper
-from nas.predictors.crossval import cross_validate, folds
+from nas.predictors.crossval import Choice, CrossValidation, cross_validate, folds
 from nas.predictors.family import FAMILIES, Family
 from nas.predictors.fit import fit_predictor
 from nas.predictors.predictor import LatencyPredictor
@@ -265,6 +265,20 @@ def test_a_blend_is_the_geometric_mean_of_its_members_by_weight() -> None:
     ]
     wanted = alone[0] ** 0.25 * alone[1] ** 0.75
     np.testing.assert_allclose(blend(seen.features_BF), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("share", "takes_part"), [(0.98, False), (0.5, True)])
+def test_what_predicts_slowly_takes_part_only_where_that_shows(share, takes_part) -> None:
+    """``boosted`` is slow; its held-out errors are so much of the quick family's."""
+    error = np.random.default_rng(0).normal(0, 0.1, 40)
+    truth = np.full(40, 2.0)
+    families = (FAMILIES["linear"], FAMILIES["boosted"])
+    choices = tuple(Choice(family, family.grid()[0]) for family in families)
+    found = truth * np.exp(np.stack([error, share * error]))
+
+    weights = CrossValidation(choices, found, truth, folds(40, 0)).weights()
+
+    assert (weights[1] > 0) == takes_part
 
 
 def test_a_label_is_read_as_it_was_written() -> None:
