@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,14 @@ class Landscape:
         question: space, free metrics, objectives, box.
         accuracy: of one legal row.
         best: hypervolume of the true front, where it is known.
+        notes: what else an evaluation of a row tells, for samplers that read it.
     """
 
     name: str
     question: Question
     accuracy: Callable[[IntArray], float]
     best: float | None = None
+    notes: Callable[[IntArray], Mapping[str, str]] = lambda row: {}
 
 
 class Inherited:
@@ -67,6 +69,7 @@ class Inherited:
         images = self.run.dataset.transform.normalise(val.images_NCHW)
         self._evaluator = SupernetEvaluator(supernet, images, val.labels_N)
         self._store = EvaluationStore(kept)
+        self._notes: dict[str, Mapping[str, str]] = {}
 
     def accuracy(self, space: SearchSpace, row_G: IntArray) -> float:
         """On the validation images."""
@@ -74,9 +77,18 @@ class Inherited:
         key = self.problem.key(architecture, "accuracy")
         known = self._store.get(key)
         if known is None:
-            value = self._evaluator.evaluate(architecture)["accuracy"]
+            value = float(self._evaluator.evaluate(architecture)["accuracy"])
             known = self._store.put(key, value)
         return known.value
+
+    def notes(self, space: SearchSpace, row_G: IntArray) -> Mapping[str, str]:
+        """What the evaluation of a row tells beside the accuracy; not kept in the file."""
+        architecture = space.decode(row_G)
+        key = architecture.digest()
+        if key not in self._notes:
+            found = self._evaluator.evaluate(architecture)
+            self._notes[key] = {name: text for name, text in found.items() if isinstance(text, str)}
+        return self._notes[key]
 
     def scores(self, space: SearchSpace) -> Scores:
         """Proxies of rows of ``space``, each computed once."""
@@ -142,6 +154,7 @@ def live(inherited: Inherited, batch: int) -> Landscape:
         "digits, live",
         question(space, inherited.columns(space), batch, inherited.scores(space)),
         lambda row: inherited.accuracy(space, row),
+        notes=lambda row: inherited.notes(space, row),
     )
 
 
@@ -169,7 +182,13 @@ def enumerated(inherited: Inherited, batch: int) -> Landscape:
     assert made.box is not None
     best = hypervolume(np.stack(values, axis=1), made.directions, made.box)
     title = f"digits, all {len(rows):,} architectures of a reduced space"
-    return Landscape(title, made, lambda row: table[row.tobytes()], best)
+    return Landscape(
+        title,
+        made,
+        lambda row: table[row.tobytes()],
+        best,
+        lambda row: inherited.notes(space, row),
+    )
 
 
 def every_row(space: SearchSpace) -> IntArray:
@@ -213,8 +232,8 @@ def surrogate(inherited: Inherited, batch: int, known: int = 1200) -> Landscape:
     folds = KFold(5, shuffle=True, random_state=0)
     held_out = cross_val_predict(model, coded(rows), values, cv=folds)
     made = question(space, inherited.columns(space), batch)
-    process = GaussianProcess.fit(Features(made)(rows, made.columns(rows)), values)
-    noise = process.scale * float(np.exp(process.theta[-1] / 2))
+    process = GaussianProcess.fit(Features(made)(rows, made.columns(rows)), values[:, None])
+    noise = float(process.scale_R[0]) * float(np.exp(process.theta[-1] / 2))
     tau = kendalltau(held_out, values).statistic
     model.fit(coded(rows), values)
 

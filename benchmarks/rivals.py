@@ -86,7 +86,9 @@ def run_registered(
         for trial in asked:
             _suggest(trial, landscape)
         for trial in asked:
-            study.tell(trial, curve.values(_row(trial, landscape)))
+            row = _row(trial, landscape)
+            trial.set_user_attr("notes", dict(landscape.notes(row)))
+            study.tell(trial, curve.values(row))
         trials += len(asked)
     return np.array(curve.volumes[:evaluations])
 

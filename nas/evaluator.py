@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas import margins
 from nas.executors import Arrays, Part
 from nas.run_folder import RunFolder
+from nas.runtimes.base import FloatArray
 from search_spaces.architecture import Architecture
 from search_spaces.automaton import IntArray
 from search_spaces.errors import UserError
@@ -147,30 +149,55 @@ class SupernetEvaluator:
         self.images_NCHW = images_NCHW
         self.labels_N = labels_N
         self.first_look = first_look
+        self._told_I = split_images(len(labels_N), margins.IMAGES)[0]
 
-    def evaluate(self, architecture: Architecture) -> dict[str, float]:
-        """``{"accuracy": share of right answers}``."""
+    def evaluate(self, architecture: Architecture) -> dict[str, float | str]:
+        """``accuracy``, the share of right answers, and ``margins`` of some images as text."""
         member = self.supernet.member(architecture).frozen()
-        hits_N = hits(member, self.images_NCHW, self.labels_N)
-        return {"accuracy": float(hits_N.double().mean())}
+        hits_N, margins_N = answers(member, self.images_NCHW, self.labels_N)
+        told = margins_N[self._told_I]
+        return {"accuracy": float(hits_N.double().mean()), margins.NAME: margins.encoded(told)}
 
-    def evaluate_part(self, architecture: Architecture, part: Part) -> dict[str, float]:
-        """The same on a part of the images, which is copied chunk by chunk."""
+    def evaluate_part(self, architecture: Architecture, part: Part) -> dict[str, float | str]:
+        """The same on a part of the images, which is copied chunk by chunk.
+
+        Margins are those of ``evaluate``, told where the part holds their images.
+        """
         if part == "all":
             return self.evaluate(architecture)
         first_F, rest_R = split_images(len(self.labels_N), self.first_look)
         chosen = first_F if part == "first" else rest_R
         right, member = 0, self.supernet.member(architecture).frozen()
+        margins_N = np.full(len(self.labels_N), np.nan)
         for start in range(0, len(chosen), CHUNK):
             rows = chosen[start : start + CHUNK]
-            right += int(hits(member, self.images_NCHW[rows], self.labels_N[rows]).sum())
-        return {"accuracy": right / len(chosen)}
+            hits_C, margins_N[rows] = answers(member, self.images_NCHW[rows], self.labels_N[rows])
+            right += int(hits_C.sum())
+        told = margins_N[self._told_I]
+        found: dict[str, float | str] = {"accuracy": right / len(chosen)}
+        return found if np.isnan(told).any() else found | {margins.NAME: margins.encoded(told)}
 
 
 def split_images(count: int, first: int) -> tuple[IntArray, IntArray]:
     """Which images a first look is at, and which are the rest: the same for every study."""
     order_N = np.random.default_rng([0, FIRST_SEED]).permutation(count)
     return np.sort(order_N[:first]), np.sort(order_N[first:])
+
+
+def answers(
+    model: Any, images_NCHW: torch.Tensor, labels_N: torch.Tensor
+) -> tuple[torch.Tensor, FloatArray]:
+    """Which images a model answers rightly, bool ``(N,)``, and the margins, ``(N,)``."""
+    import torch
+
+    from nas.tasks import TASKS
+
+    logits_NK = logits(model, images_NCHW).float()
+    with torch.inference_mode():
+        right_N = logits_NK.gather(1, labels_N[:, None])[:, 0]
+        others_NK = logits_NK.scatter(1, labels_N[:, None], -torch.inf)
+        margins_N = (right_N - others_NK.amax(dim=1)).double().numpy()
+        return TASKS["classification"].hits(logits_NK, labels_N), margins_N
 
 
 def hits(model: Any, images_NCHW: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:

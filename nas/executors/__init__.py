@@ -2,6 +2,7 @@
 
 from nas.executors.executor import (
     EXECUTORS,
+    Answer,
     Arrays,
     Evaluator,
     EvaluatorFactory,
@@ -17,6 +18,7 @@ from nas.executors.executor import (
 
 __all__ = [
     "EXECUTORS",
+    "Answer",
     "Arrays",
     "Evaluator",
     "EvaluatorFactory",

@@ -25,15 +25,18 @@ Part = Literal["all", "first", "rest"]
 class Evaluator(Protocol):
     """Holds what evaluations need: weights, decoded images."""
 
-    def evaluate(self, architecture: Architecture) -> Mapping[str, float]:
-        """The paid metrics by name. Equal architectures give equal values in every process."""
+    def evaluate(self, architecture: Architecture) -> Mapping[str, float | str]:
+        """The paid metrics by name. Equal architectures give equal values in every process.
+
+        A text is no metric but a note: what else the evaluation tells, kept with the trial.
+        """
         ...
 
 
 class PartEvaluator(Evaluator, Protocol):
     """One that can also look at a part of the images, for studies with a first look."""
 
-    def evaluate_part(self, architecture: Architecture, part: Part) -> Mapping[str, float]:
+    def evaluate_part(self, architecture: Architecture, part: Part) -> Mapping[str, float | str]:
         """The paid metrics on a part of the images."""
         ...
 
@@ -68,14 +71,24 @@ class Outcome:
     Attributes:
         architecture: as submitted.
         values: the metrics, all finite; empty where it failed.
+        notes: texts that the evaluator gave beside them.
         error: why it failed, one line; None where it did not.
         seconds: wall time of the evaluation itself, s.
     """
 
     architecture: Architecture
     values: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, architecture: Architecture, answer: Answer) -> Self:
+        """What a worker answered about an architecture."""
+        values, notes, error, seconds = answer
+        return cls(
+            architecture=architecture, values=values, notes=notes, error=error, seconds=seconds
+        )
 
 
 class Executor(Protocol):
@@ -171,6 +184,9 @@ class Opener(Protocol):
         ...
 
 
+Answer: TypeAlias = tuple[dict[str, float], dict[str, str], str | None, float]
+"""Values, notes, error, seconds: an outcome on its way from a worker."""
+
 EXECUTORS: Registry[Opener] = Registry("executor", "nas.executors")
 
 
@@ -185,10 +201,8 @@ def open_executor(
     return EXECUTORS[name].open(factory, options, folder)
 
 
-def evaluate_safely(
-    evaluator: Evaluator, architecture: Architecture, part: Part = "all"
-) -> tuple[dict[str, float], str | None, float]:
-    """(values, error, seconds): whatever happens in an evaluator is an answer.
+def evaluate_safely(evaluator: Evaluator, architecture: Architecture, part: Part = "all") -> Answer:
+    """Whatever happens in an evaluator is an answer.
 
     Raises:
         UserError: passed on, for then no evaluation can succeed.
@@ -199,17 +213,18 @@ def evaluate_safely(
             found = evaluator.evaluate(architecture)
         else:
             found = cast(PartEvaluator, evaluator).evaluate_part(architecture, part)
-        values = {name: float(v) for name, v in found.items()}
+        notes = {name: text for name, text in found.items() if isinstance(text, str)}
+        values = {name: float(v) for name, v in found.items() if name not in notes}
     except UserError:
         raise
     except Exception as error:
-        return {}, _one_line(error), time.perf_counter() - start
+        return {}, {}, _one_line(error), time.perf_counter() - start
     seconds = time.perf_counter() - start
     odd = {name: value for name, value in values.items() if not math.isfinite(value)}
     if odd:
         listed = ", ".join(f"{name}={value}" for name, value in odd.items())
-        return {}, f"not finite: {listed}", seconds
-    return values, None, seconds
+        return {}, {}, f"not finite: {listed}", seconds
+    return values, notes, None, seconds
 
 
 def _one_line(error: Exception) -> str:

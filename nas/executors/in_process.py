@@ -37,8 +37,8 @@ class InProcess:
                 return
             if self._evaluator is None:
                 self._evaluator = self._factory.build(self._factory.shared())
-            values, error, seconds = evaluate_safely(self._evaluator, architecture, part)
-            yield Outcome(architecture=architecture, values=values, error=error, seconds=seconds)
+            answer = evaluate_safely(self._evaluator, architecture, part)
+            yield Outcome.of(architecture, answer)
 
     def close(self) -> None:
         """Let go of the evaluator."""

@@ -107,7 +107,7 @@ class RayExecutor:
             return
         reference, task = seat.tasks[0]
         try:
-            values, error, seconds = self._ray.get(reference)
+            answer = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as failure:
             raise _cause(failure) from failure
         except self._ray.exceptions.RayError as failure:
@@ -115,7 +115,7 @@ class RayExecutor:
             return
         seat.tasks.popleft()
         seat.since = time.monotonic()
-        yield Outcome(architecture=task.architecture, values=values, error=error, seconds=seconds)
+        yield Outcome.of(task.architecture, answer)
 
     def _started(self, seat: Seat) -> None:
         try:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from nas.executors.executor import Evaluator, EvaluatorFactory, Part, evaluate_safely
+from nas.executors.executor import Answer, Evaluator, EvaluatorFactory, Part, evaluate_safely
 from search_spaces.architecture import Architecture
 
 
@@ -35,10 +35,8 @@ class Worker:
         self._evaluator = factory.build(ray.get(references[0]))
         self._pin()  # it may have been the build that imported torch
 
-    def evaluate(
-        self, architecture: Architecture, part: Part = "all"
-    ) -> tuple[dict[str, float], str | None, float]:
-        """(values, error, seconds) of one architecture."""
+    def evaluate(self, architecture: Architecture, part: Part = "all") -> Answer:
+        """What one architecture turns out to be."""
         assert self._evaluator is not None
         return evaluate_safely(self._evaluator, architecture, part)
 

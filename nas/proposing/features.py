@@ -26,10 +26,12 @@ class Features:
 
     Args:
         question: gives space and free metrics.
+        by_gene: each gene is a group, rather than each kind of gene.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, by_gene: bool = False) -> None:
         self._question = question
+        self._by_gene = by_gene
         rows = question.space.sample_genes(np.random.default_rng(0), REFERENCE)
         self._scales = [_scale(values) for values in self._raw(rows, question.columns(rows))]
 
@@ -61,7 +63,7 @@ class Features:
                 coded_BF = coded_BF * self._active(genes_BG, stage, layer)[:, None]
                 place = f"{stage}.{kind}"
                 sums[place] = sums[place] + coded_BF if place in sums else coded_BF
-            kinds.setdefault(kind, []).append(coded_BF)
+            kinds.setdefault(gene.name if self._by_gene else kind, []).append(coded_BF)
         logs = [np.log(np.maximum(values, 1e-12))[:, None] for values in columns.values()]
         parts = (*kinds.values(), list(sums.values()), logs)
         return tuple(np.concatenate(part, axis=1) for part in parts if part)

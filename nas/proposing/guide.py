@@ -10,16 +10,14 @@ import numpy as np
 from scipy.stats import norm
 
 from nas.pareto import Box, Direction
-from nas.proposing.features import Features, Groups
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
+from nas.proposing.models import model_of
 from nas.proposing.proxy_features import ProxyFeatures
 from nas.proposing.question import Question
-from nas.proposing.surrogate import Surrogate
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
-REFIT = 4  # a share of what is known is new before hyper-parameters are fitted again
 TAILS = (0, 5e-4, 2e-3, 6e-3, 0.015, 0.035, 0.07, 0.13, 0.22, 0.35, 0.5, 0.7, 1)
 """Probabilities that cut a cost's distribution into strata: fine where it would be surprisingly
 low, for an improvement on a good front is a surprise."""
@@ -57,7 +55,7 @@ class Outlook:
 
 
 class Guide:
-    """Surrogates of the paid metrics, and the front that is to be improved.
+    """Models of the paid metrics, and the front that is to be improved.
 
     Args:
         history: at least two distinct paid trials.
@@ -67,19 +65,14 @@ class Guide:
     def __init__(self, history: History, features: ProxyFeatures | None = None) -> None:
         question = history.question
         self._question = question
-        self._features: Features | ProxyFeatures = features or history.features
         self._paid = [i for i, metric in enumerate(question.objectives) if not metric.free]
         self._height = self._paid[0] if self._paid else 0
         self._scale = _Scale(question, history)
         self._standard_S, self._weights_S = _strata() if self._paid else (np.zeros(1), np.ones(1))
         known = history.known()
         rows = history.genes_NG[known]
-        groups = self._features(rows, question.columns(rows))
-        costs_NM = history.costs_NM[known]
-        self._surrogates = {
-            m: Surrogate(groups, costs_NM[:, m], _shape(history, known, groups, m))
-            for m in self._paid
-        }
+        columns = question.columns(rows)
+        self._models = {m: model_of(history, known, m, columns, features) for m in self._paid}
         feasible = known[history.violation_N[known] <= 0]
         scaled = self._scale(history.costs_NM[feasible])
         self.landscape = Landscape(scaled[:, self._height], np.delete(scaled, self._height, 1))
@@ -88,11 +81,10 @@ class Guide:
         """What is expected of legal rows."""
         question = self._question
         columns = question.columns(genes_BG)
-        groups = self._features(genes_BG, columns)
         costs_BMS = np.zeros((len(genes_BG), len(question.objectives), len(self._standard_S)))
         for index, metric in enumerate(question.objectives):
-            if index in self._surrogates:
-                costs_BS = self._surrogates[index].costs(groups, self._standard_S)
+            if index in self._models:
+                costs_BS = self._models[index].costs(genes_BG, columns, self._standard_S)
             else:
                 sign = -1.0 if metric.direction == "max" else 1.0
                 costs_BS = sign * columns[metric.name][:, None]
@@ -162,27 +154,6 @@ def _values(costs_NM: FloatArray, directions: Sequence[Direction]) -> FloatArray
 
 def _signs(directions: Sequence[Direction]) -> FloatArray:
     return np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
-
-
-def _shape(history: History, known: IntArray, groups: Groups, metric: int) -> Surrogate:
-    """The surrogate whose hyper-parameters hold now: fitted whenever a quarter more is known.
-
-    It depends on nothing but the first trials, so that a study that goes on finds the same.
-    """
-    first = checkpoint(len(known))
-    key = (metric, first, len(groups))
-    if key not in history.shapes:
-        costs_N = history.costs_NM[known[:first], metric]
-        history.shapes[key] = Surrogate(tuple(g[:first] for g in groups), costs_N)
-    return history.shapes[key]
-
-
-def checkpoint(count: int) -> int:
-    """The largest number not above ``count`` of a series that grows by a quarter from 4 on."""
-    reached, following = 4, 5
-    while following <= count:
-        reached, following = following, following + -(-following // REFIT)
-    return min(reached, count)
 
 
 def paid_trials(history: History) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.margins import NAME, decoded
 from nas.pareto import to_costs
 from nas.proposing.features import Features
 from nas.proposing.question import Question
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from nas.proposing.gaussian_process import GaussianProcess
     from nas.proposing.surrogate import Surrogate
+
+ENOUGH = 48
+"""Trials whose margins make a better model than their accuracies: with fewer, weights of single
+genes are guesses, and the search of a large space began worse."""
 
 
 class History:
@@ -36,6 +42,8 @@ class History:
         violation_N: sum of their relative violations of limits; 0: feasible.
         paid_N: whether the paid metrics are known, or were booked with their worst.
         numbers: the trials' numbers.
+        margins: of validation images, by the trial's place, where it told them (``nas.margins``).
+        kernels: of models of margins, by how many of the first trials they were fitted to.
         shapes: models of the first trials by (objective, how many trials, groups of features), kept
             for later ones.
     """
@@ -47,7 +55,9 @@ class History:
         self.violation_N: FloatArray = np.zeros(0)
         self.paid_N: BoolArray = np.zeros(0, dtype=bool)
         self.numbers: list[int] = []
+        self.margins: dict[int, FloatArray] = {}
         self.shapes: dict[tuple[int, int, int], Surrogate] = {}
+        self.kernels: dict[int, GaussianProcess] = {}
         self._read = 0
         self._seen: set[bytes] = set()
 
@@ -78,7 +88,7 @@ class History:
         done = [i for i, trial in enumerate(trials) if trial.state == TrialState.COMPLETE]
         if not done:
             return
-        values = [trials[i].values for i in done]
+        values, first = [trials[i].values for i in done], len(self)
         self.genes_NG = np.concatenate([self.genes_NG, rows[done]])
         costs = to_costs(values, self.question.directions)
         self.costs_NM = np.concatenate([self.costs_NM, costs])
@@ -87,6 +97,8 @@ class History:
         paid = np.array([bool(trials[i].user_attrs.get("paid", True)) for i in done])
         self.paid_N = np.concatenate([self.paid_N, paid])
         self.numbers += [trials[i].number for i in done]
+        told = {place: _margins(trials[i]) for place, i in enumerate(done, first)}
+        self.margins |= {place: margins for place, margins in told.items() if margins is not None}
 
     def unseen(self, genes_BG: IntArray, also: Collection[bytes] = ()) -> BoolArray:
         """Which canonical rows no finished trial, complete or failed, had; doubles count once.
@@ -107,11 +119,27 @@ class History:
         """Numbers for models, made once for a study."""
         return Features(self.question)
 
+    @cached_property
+    def gene_features(self) -> Features:
+        """The same with a group for each gene, for models that know enough to weigh them."""
+        return Features(self.question, by_gene=True)
+
     def distinct(self) -> IntArray:
         """Indices of the first trial of each architecture."""
         _, first = np.unique(self.genes_NG, axis=0, return_index=True)
         indices: IntArray = np.sort(first)
         return indices
+
+    def answered(self, indices: IntArray) -> IntArray:
+        """Places in ``indices`` whose margins are known; none unless most are, and enough."""
+        sizes = [len(self.margins.get(i, ())) for i in indices]
+        size = next(filter(None, sizes), -1)
+        places: IntArray = np.flatnonzero([size == of_this for of_this in sizes])
+        return places if len(places) >= max(ENOUGH, len(indices) / 2) else places[:0]
+
+    def margins_of(self, indices: IntArray) -> FloatArray:
+        """``(N, I)``, of trials whose margins are known."""
+        return np.stack([self.margins[i] for i in indices])
 
     def known(self) -> IntArray:
         """Indices of distinct trials that were paid for."""
@@ -127,6 +155,10 @@ def row_keys(genes_BG: IntArray) -> list[bytes]:
         return []
     data, width = genes_BG.astype(np.int16).tobytes(), 2 * genes_BG.shape[1]
     return [data[start : start + width] for start in range(0, len(data), width)]
+
+
+def _margins(trial: FrozenTrial) -> FloatArray | None:
+    return decoded(trial.user_attrs.get("notes", {}).get(NAME))
 
 
 def _violation(trial: FrozenTrial) -> float:

@@ -32,7 +32,7 @@ class Surrogate:
     def __init__(
         self, groups: Groups, costs_N: FloatArray, shaped: Surrogate | None = None
     ) -> None:
-        kept = _kept(costs_N)
+        kept = most_telling(costs_N)
         self._floor = float(costs_N.min())
         above_N = costs_N[kept] - self._floor
         points = tuple(group[kept] for group in groups)
@@ -41,7 +41,8 @@ class Surrogate:
             self._factor, self._process = _warped(points, above_N / median)
         else:
             self._factor = shaped._factor
-            self._process = shaped._process.told(points, np.log(above_N / median + self._factor))
+            warped_N = np.log(above_N / median + self._factor)
+            self._process = shaped._process.told(points, warped_N[:, None])
         self._median = median
 
     def costs(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
@@ -61,13 +62,13 @@ def _warped(groups: Groups, above_N: FloatArray) -> tuple[float, GaussianProcess
     for offset in OFFSETS:
         warped_N = np.log(above_N + offset)
         start = found[-1][2].theta if found else None
-        process = GaussianProcess.fit(groups, warped_N, start)
+        process = GaussianProcess.fit(groups, warped_N[:, None], start)
         found.append((process.evidence - float(warped_N.sum()), offset, process))
     _, offset, process = max(found, key=lambda fit: fit[0])
     return offset, process
 
 
-def _kept(costs_N: FloatArray) -> IntArray:
+def most_telling(costs_N: FloatArray) -> IntArray:
     """Which points are learned from: all, or the better half of the most there may be and a spread
     of the rest. The time to fit grows with the cube of their number."""
     order: IntArray = np.argsort(costs_N, kind="stable")

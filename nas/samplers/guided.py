@@ -3,7 +3,8 @@
 Every batch a surrogate is fitted to all finished trials, an evolution over thousands of candidates
 maximises the expected hypervolume improvement (free metrics are known, only the paid one is
 uncertain), and a diverse batch is taken one by one, each as if the ones before had come out as
-expected (Ginsbourger et al. 2010, Kriging believer; Emmerich et al. 2006, EHVI).
+expected (Ginsbourger et al. 2010, Kriging believer; Emmerich et al. 2006, EHVI). What the
+surrogate learns is how surely each image was answered, where evaluations tell that.
 """
 
 from __future__ import annotations

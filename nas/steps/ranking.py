@@ -159,7 +159,7 @@ class _Sources:
         if known is not None:
             return known.value
         started = time.perf_counter()
-        value = self._evaluator.evaluate(architecture)["accuracy"]
+        value = float(self._evaluator.evaluate(architecture)["accuracy"])
         made = provenance(time.perf_counter() - started, self._images)
         return self.store.put(key, value, made).value
 

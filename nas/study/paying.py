@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from nas.evaluation import EvaluationStore
+from nas.evaluation import Evaluation, EvaluationStore
 from nas.executors import Executor, Outcome
 from nas.objectives import Objective
 from nas.study.first_look import FirstLook
@@ -15,6 +15,7 @@ from nas.study.problem import SearchProblem
 from nas.study.trials import Source
 from search_spaces.architecture import Architecture
 
+NOTES = "notes"  # where provenance keeps them
 Stop = Callable[[], bool]
 
 
@@ -27,6 +28,7 @@ class Paid:
         values: the paid metrics; empty where it failed or was only looked at in part.
         partial: the paid metrics on a part of the images, where that was enough.
         images: how many images ``partial`` is of; 0 where there is none.
+        notes: what else the evaluation told, texts by name.
         source: where that came from.
         error: why it failed, None where it did not.
         seconds: of evaluation, s.
@@ -36,6 +38,7 @@ class Paid:
     values: Mapping[str, float] = field(default_factory=dict)
     partial: Mapping[str, float] = field(default_factory=dict)
     images: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
     source: Source = "evaluated"
     error: str | None = None
     seconds: float = 0.0
@@ -72,6 +75,11 @@ class Cashier:
         known = self._store.get_many(keys)
         return {key.metric: known[key].value for key in keys} if len(known) == len(keys) else None
 
+    def notes(self, architecture: Architecture) -> dict[str, str]:
+        """What the store keeps beside the paid metrics."""
+        keys = [self._problem.key(architecture, name) for name in self._names]
+        return _notes(self._store.get_many(keys).values())
+
     def pay(self, hurdles: Mapping[Architecture, float], should_stop: Stop) -> Iterator[Paid]:
         """Evaluate architectures that the store does not know, in any order.
 
@@ -105,9 +113,12 @@ class Cashier:
         asked = []
         for architecture, key in keys.items():
             if key in known:
-                share = {look.metric: known[key].value}
                 yield Paid(
-                    architecture=architecture, partial=share, images=look.images, source="store"
+                    architecture=architecture,
+                    partial={look.metric: known[key].value},
+                    images=look.images,
+                    notes=_notes([known[key]]),
+                    source="store",
                 )
             else:
                 asked.append(architecture)
@@ -126,6 +137,7 @@ class Cashier:
             architecture=outcome.architecture,
             partial={look.metric: value},
             images=look.images,
+            notes=outcome.notes,
             seconds=outcome.seconds,
         )
 
@@ -142,6 +154,7 @@ class Cashier:
                 outcome = replace(
                     outcome,
                     values={look.metric: share},
+                    notes=first.notes,
                     seconds=first.seconds + outcome.seconds,
                 )
             yield self._whole(outcome)
@@ -157,7 +170,12 @@ class Cashier:
             ).value
             for name, value in outcome.values.items()
         }
-        return Paid(architecture=outcome.architecture, values=values, seconds=outcome.seconds)
+        return Paid(
+            architecture=outcome.architecture,
+            values=values,
+            notes=outcome.notes,
+            seconds=outcome.seconds,
+        )
 
     def _failure(self, outcome: Outcome) -> Paid | None:
         error = outcome.error
@@ -174,4 +192,10 @@ class Cashier:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(outcome.seconds, 4),
             **self._problem.provenance,
+            **({NOTES: dict(outcome.notes)} if outcome.notes else {}),
         }
+
+
+def _notes(known: Iterable[Evaluation]) -> dict[str, str]:
+    """Of evaluations in the store."""
+    return {n: t for one in known for n, t in one.provenance.get(NOTES, {}).items()}

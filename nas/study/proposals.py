@@ -100,6 +100,7 @@ class Proposals:
             "seconds": round(verdict.seconds, 4),
             "repairs": list(repairs),
             **verdict.part(),
+            **verdict.noted(),
         }
         self._finish(trial, attrs, verdict.violations, verdict.values)
         return [*self.changed_attrs(), self._record(trial._trial_id)]

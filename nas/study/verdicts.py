@@ -27,12 +27,14 @@ from search_spaces.errors import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What Optuna is told about a candidate, and why. Fields as in ``FinishedTrial``."""
+    """What Optuna is told about a candidate, and why. Fields as in ``FinishedTrial``; ``notes`` is
+    what else its evaluation told, for samplers."""
 
     values: tuple[float, ...] = ()
     metrics: Mapping[str, float]
     partial: Mapping[str, float] = field(default_factory=dict)
     images: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
     violations: Mapping[str, float] = field(default_factory=dict)
     source: Source = "none"
     reason: str | None = None
@@ -46,6 +48,10 @@ class Verdict:
     def part(self) -> dict[str, Any]:
         """What a record says of a partial look; nothing where there was none."""
         return {"partial": dict(self.partial), "images": self.images} if self.images else {}
+
+    def noted(self) -> dict[str, Any]:
+        """What a record says of the notes; nothing where there are none."""
+        return {"notes": dict(self.notes)} if self.notes else {}
 
 
 class Judge:
@@ -154,7 +160,10 @@ class Judge:
             reason = "not paid for: breaks " + ", ".join(map(str, broken))
             return self._verdict(free, source="none", reason=reason)
         known = self._cashier.known(architecture)
-        return None if known is None else self._verdict({**free, **known}, source="store")
+        if known is None:
+            return None
+        notes = self._cashier.notes(architecture)
+        return self._verdict({**free, **known}, source="store", notes=notes)
 
     def _judge(self, paid: Paid, free: Mapping[str, float]) -> Verdict:
         if paid.error is not None:
@@ -163,6 +172,7 @@ class Judge:
             {**free, **paid.values},
             partial=paid.partial,
             images=paid.images,
+            notes=paid.notes,
             source=paid.source,
             seconds=paid.seconds,
         )
@@ -174,6 +184,7 @@ class Judge:
         source: Source,
         partial: Mapping[str, float] | None = None,
         images: int = 0,
+        notes: Mapping[str, str] | None = None,
         reason: str | None = None,
         seconds: float = 0.0,
     ) -> Verdict:
@@ -187,6 +198,7 @@ class Judge:
             metrics=dict(metrics),
             partial=dict(partial or {}),
             images=images,
+            notes=dict(notes or {}),
             violations=violations(self._spec.limits, metrics),
             source=source,
             reason=reason,

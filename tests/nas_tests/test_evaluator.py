@@ -56,7 +56,7 @@ def test_evaluators_need_no_file_and_write_nothing(factory: SupernetEvaluatorFac
     rows = evaluator.supernet.space.sample_genes(np.random.default_rng(0), 20)
     for row in rows:
         candidate = evaluator.supernet.space.decode(row)
-        values, error, _ = evaluate_safely(evaluator, candidate)
+        values, _, error, _ = evaluate_safely(evaluator, candidate)
         assert error is None
         with torch.inference_mode():
             logits = supernet().eval()(evaluator.images_NCHW, candidate)

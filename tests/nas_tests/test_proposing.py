@@ -12,10 +12,11 @@ from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
 from nas.proposing.features import Features
 from nas.proposing.gaussian_process import WEAKNESS, GaussianProcess, _Known, _line, _squares
-from nas.proposing.guide import Guide, _strata, checkpoint
+from nas.proposing.guide import Guide, _strata
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.inner import InnerEvolution, _batch
+from nas.proposing.models import checkpoint
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first, crowding, fronts
 from tests.nas_tests.study_toy import ToyProblem
@@ -62,12 +63,35 @@ def test_hyper_parameters_are_fitted_whenever_a_quarter_more_is_known() -> None:
 def test_a_process_told_the_same_points_predicts_the_same() -> None:
     rng = np.random.default_rng(0)
     groups = (rng.random((30, 3)), rng.random((30, 2)))
-    values = groups[0].sum(axis=1) + 0.1 * rng.random(30)
+    values = (groups[0].sum(axis=1) + 0.1 * rng.random(30))[:, None]
     fitted = GaussianProcess.fit(groups, values)
     for mine, theirs in zip(
         fitted.told(groups, values).predict(groups), fitted.predict(groups), strict=True
     ):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+
+
+def test_a_point_left_out_is_predicted_from_the_others() -> None:
+    rng = np.random.default_rng(0)
+    groups = (rng.random((12, 3)), rng.random((12, 2)))
+    values = np.stack([groups[0].sum(axis=1), np.sin(5 * groups[1][:, 0])], axis=1)
+    process = GaussianProcess.fit(groups, values)
+    mean, std, error = process.left_out()
+    others = np.arange(1, 12)
+    # The same standardised values: means and scales are those of all points.
+    z = (values - process.mean_R) / process.scale_R
+    squares = [_squares((g,), (g,))[0] for g in groups]
+    theta = np.exp(process.theta)
+    r = np.sqrt(5 * (theta[0] * squares[0] + theta[1] * squares[1]))
+    kernel = theta[2] * (1 + r + r**2 / 3) * np.exp(-r) + theta[3] * _line(groups, groups)
+    noisy = kernel + theta[4] * np.eye(12)
+    told = np.linalg.solve(noisy[np.ix_(others, others)], np.c_[z[1:], kernel[1:, 0]])
+    expected = process.mean_R + process.scale_R * (kernel[0, 1:] @ told[:, :2])
+    np.testing.assert_allclose(mean[0], expected, rtol=1e-6)
+    own = noisy[0, 0] - kernel[0, 1:] @ told[:, 2]
+    np.testing.assert_allclose(std[0], np.sqrt(own), rtol=1e-6)
+    missed = (values - mean) / process.scale_R / std[:, None]
+    np.testing.assert_allclose(error, np.sqrt((missed**2).mean(axis=0)), rtol=1e-6)
 
 
 def test_genes_without_effect_are_those_that_repair_takes_back() -> None:
@@ -98,7 +122,7 @@ def test_the_process_is_the_textbooks() -> None:
     groups = (rng.random((20, 3)), rng.random((20, 2)))
     other = (rng.random((4, 3)), rng.random((4, 2)))
     y = np.sin(3 * groups[0].sum(axis=1)) + groups[1][:, 0]
-    process = GaussianProcess.fit(groups, y)
+    process = GaussianProcess.fit(groups, y[:, None])
     theta = np.exp(process.theta)
 
     def kernel(a: object, b: object) -> np.ndarray:
@@ -114,10 +138,11 @@ def test_the_process_is_the_textbooks() -> None:
     np.testing.assert_allclose(std, y.std() * np.sqrt(own + theta[4]), rtol=1e-6)
 
 
-def test_its_likelihood_and_the_gradient() -> None:
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_its_likelihood_and_the_gradient(outputs: int) -> None:
     rng = np.random.default_rng(1)
     groups = (rng.random((15, 3)), rng.random((15, 2)))
-    known, _, _ = _Known.of(groups, rng.standard_normal(15))
+    known, _, _ = _Known.of(groups, rng.standard_normal((15, outputs)))
     prior, squares, line = np.zeros(5), _squares(groups, groups), _line(groups, groups)
     for _ in range(5):
         theta = rng.normal(0, 0.7, 5)
@@ -125,9 +150,9 @@ def test_its_likelihood_and_the_gradient() -> None:
         r = np.sqrt(5 * np.einsum("k,knm->nm", np.exp(theta[:2]), squares))
         smooth = np.exp(theta[2] - r) * (1 + r + r**2 / 3)
         kernel = smooth + np.exp(theta[3]) * line + np.exp(theta[4]) * np.eye(15)
-        likelihood = multivariate_normal.logpdf(known.z_N, cov=kernel)
+        likelihood = multivariate_normal.logpdf(known.z_NR.T, cov=kernel).sum()
         pull = 0.5 * ((theta / WEAKNESS) ** 2).sum()
-        assert -loss == pytest.approx(likelihood - pull + 7.5 * np.log(2 * np.pi))
+        assert -loss == pytest.approx(likelihood - pull + 7.5 * outputs * np.log(2 * np.pi))
         error = check_grad(
             lambda t: known.loss(t, prior)[0], lambda t: known.loss(t, prior)[1], theta
         )
@@ -144,7 +169,7 @@ def test_kinds_of_genes_are_weighed_apart() -> None:
     names = list(dict.fromkeys(g.name.rpartition(".")[2] for g in TOY.space.genes))
     heads = [name for name in names if name in kinds].index("heads")
     values = np.sin(20 * groups[heads][:, 0])
-    theta = GaussianProcess.fit(groups, values).theta[: len(kinds)]
+    theta = GaussianProcess.fit(groups, values[:, None]).theta[: len(kinds)]
     assert theta.argmax() == heads
 
 

@@ -59,9 +59,11 @@ class ProxyEvaluator:
         self._proxies = proxies
         self._sample = sample
 
-    def evaluate(self, architecture: Architecture) -> dict[str, float]:
+    def evaluate(self, architecture: Architecture) -> dict[str, float | str]:
         """The scores by name, accuracy first where it is wanted."""
-        values = {} if self._inner is None else self._inner.evaluate(architecture)
+        values: dict[str, float | str] = (
+            {} if self._inner is None else self._inner.evaluate(architecture)
+        )
         for name in self._proxies:
             proxy = PROXIES[name]
             assert isinstance(proxy, Score)
