@@ -20,8 +20,8 @@ STEPS = 127
 
 
 def encoded(margins_I: FloatArray) -> str:
-    """Margins as text, rounded to ``LARGEST / STEPS``."""
-    clipped_I = np.clip(margins_I, -LARGEST, LARGEST)
+    """Margins as text, rounded to ``LARGEST / STEPS``; one that is no number is a wrong answer."""
+    clipped_I = np.clip(np.nan_to_num(margins_I, nan=-LARGEST), -LARGEST, LARGEST)
     rounded_I = np.rint(clipped_I * (STEPS / LARGEST)).astype(np.int8)
     return base64.b64encode(rounded_I.tobytes()).decode()
 
