@@ -1,8 +1,9 @@
 """From measured peak memory to a form of it: which numbers, chosen by cross-validation.
 
 A limit is broken by the one network that was told worst, so the largest held-out error decides.
-Three ways are tried:
+Four ways are tried:
 
+- *as it is*: the peak of torch eager or of ONNX Runtime, nothing fitted: no way does worse in vain;
 - *scaled*: the peak of torch eager or of ONNX Runtime times a share, with an offset and weights
   weighed anew: for devices that tell one figure for everything;
 - *max-times*: the largest of many peaks, one a kind of kernel, each times a share of its own. The
@@ -66,6 +67,13 @@ class _Shares:
 
 Family = Callable[[FloatArray, FloatArray], _Shares]
 """Features (B, F) and measured memory (B,), both in 10^6 bytes."""
+
+
+def _as_it_is(column: int, features_BF: FloatArray, wanted_B: FloatArray) -> _Shares:
+    """One runtime's peak."""
+    shares_F = np.zeros(features_BF.shape[1])
+    shares_F[:KNOWN] = shares_F[column] = 1
+    return _Shares(0.0, shares_F)
 
 
 def _scaled(column: int, features_BF: FloatArray, wanted_B: FloatArray) -> _Shares:
@@ -179,6 +187,8 @@ def _families(names: Sequence[str]) -> list[Family]:
     """The simplest first."""
     place = {name: KNOWN + index for index, name in enumerate(names)}
     return [
+        partial(_as_it_is, place[site(EAGER, ANY)]),
+        partial(_as_it_is, place[site(ONNX, ANY)]),
         partial(_scaled, place[site(EAGER, ANY)]),
         partial(_scaled, place[site(ONNX, ANY)]),
         partial(_sites, shrunk),

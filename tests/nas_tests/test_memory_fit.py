@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,11 @@ def test_shares_of_a_maximum_are_found_and_no_others_err_less() -> None:
     assert worst(best) <= 0.1
     for _ in range(200):
         assert worst(best) <= worst(best * np.exp(0.05 * rng.standard_normal(3))) + 1e-12
+
+
+def test_a_runtime_that_needs_what_eager_needs_is_told_so_exactly() -> None:
+    eager = replace(TRUE, sites={site(EAGER, ANY): 1.0})
+    assert fitted(eager).form == eager
 
 
 def test_a_runtimes_own_form_is_found_from_forty_networks() -> None:
