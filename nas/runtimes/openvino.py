@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,18 @@ class PreparedRequest(Prepared):
         self._request = None
 
 
+@cache
+def _core() -> Any:
+    """One for the process, as its authors advise.
+
+    Each brings a stack for signals. Of several, one that is freed may be left registered, and the
+    next Ctrl-C would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 @RUNTIMES.register
 class OpenVino(OnnxBased):
     """The exported graph, compiled by OpenVINO for one request at a time.
@@ -70,10 +83,7 @@ class OpenVino(OnnxBased):
         return None
 
     def prepare(self, model: nn.Module, example: Tensor, profile: HardwareProfile) -> Prepared:
-        import openvino
-
-        content = self.export(model, example, profile.precision)
-        core = openvino.Core()
+        content, core = self.export(model, example, profile.precision), _core()
         try:
             compiled = core.compile_model(
                 core.read_model(content, b""), "CPU", _options(profile.threads)

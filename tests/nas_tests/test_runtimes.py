@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -160,3 +161,31 @@ def test_the_clock_of_one_thread_does_not_count_waiting(monkeypatch: pytest.Monk
     assert time_runs(lambda: None, 2, "thread_cpu") == [2.0, 3.0]
     assert clock_for(1) == "thread_cpu"
     assert clock_for(2) == "wall"
+
+
+INTERRUPTED = """
+import os, signal
+import torch
+from tests.nas_tests.test_runtimes import TinyNet, profile
+from nas.runtimes.base import RUNTIMES
+
+ours = profile("openvino")
+models = [RUNTIMES["openvino"].prepare(TinyNet(), torch.randn(ours.input_shape), ours)]
+for _ in range(3):
+    models.append(RUNTIMES["openvino"].prepare(TinyNet(), torch.randn(ours.input_shape), ours))
+    models.pop(0).close()
+models.pop().close()
+heard = []
+signal.signal(signal.SIGINT, lambda *of: heard.append(of))
+os.kill(os.getpid(), signal.SIGINT)
+print("heard", len(heard))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_heard_behind_models_in_openvino() -> None:
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "heard 1\n"
