@@ -104,7 +104,7 @@ class SupernetProblem:
 
     def columns(self, genes_BG: IntArray) -> dict[str, FloatArray]:
         """The same for gene rows, as columns ``(B,)`` by name."""
-        costs = self.run.costs(genes_BG)
+        costs = self.run.costs.legal(genes_BG)
         latency_ms_B = self.predictor.mean_ms(costs.features_BF)
         columns = {
             "latency_ms": latency_ms_B,

@@ -193,6 +193,10 @@ class SearchSpace:
         """The nearest legal canonical rows, and where they stand in the automaton."""
         return self.walker.repair(genes_BG)
 
+    def trace(self, genes_BG: IntArray) -> Trace:
+        """Where legal canonical rows stand in the automaton."""
+        return self.walker.trace(genes_BG)
+
     def decode(self, genes_G: IntArray) -> Architecture:
         """The architecture of a legal row."""
         return self.codec.decode(genes_G)

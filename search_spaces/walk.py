@@ -52,6 +52,7 @@ class Walker:
         self.cards = cards
         self.spec: SpaceSpec = layout.spec
         self._nearest = lru_cache(maxsize=None)(self._nearest_tables)
+        self._nearest_entry = lru_cache(maxsize=None)(self._nearest_entries)
 
     @cached_property
     def _has_heads(self) -> tuple[BoolArray, ...]:
@@ -82,6 +83,28 @@ class Walker:
         """The nearest legal genes, canonical (genes without effect are 0), and their trace."""
         return self._walk(genes_BG, None)
 
+    def trace(self, genes_BG: IntArray) -> Trace:
+        """Where legal canonical genes stand, in half the time of ``repair``."""
+        start = node = self.automaton.start[genes_BG[:, 0], genes_BG[:, 1], genes_BG[:, 2]]
+        entered, before, after = [], [], []
+        for number, stage in enumerate(self.spec.stages):
+            column = self.layout.stage_start[number]
+            node = self.automaton.crossings[number][node, genes_BG[:, column]]
+            entered.append(node)
+            depth = np.array(stage.depth)[genes_BG[:, column + 2]]
+            stage_before = np.full((len(genes_BG), max(stage.depth)), DEAD, dtype=np.int64)
+            stage_after = stage_before.copy()
+            steps = self.automaton.steps[number]
+            for layer in range(max(stage.depth)):
+                active, at = layer < depth, self.layout.layer_start(number, layer)
+                np.copyto(stage_before[:, layer], node, where=active)
+                ahead = steps[node, genes_BG[:, at], genes_BG[:, at + 3]]
+                np.copyto(stage_after[:, layer], ahead, where=active)
+                node = np.where(active, ahead, node)
+            before.append(stage_before)
+            after.append(stage_after)
+        return Trace(start, tuple(entered), tuple(before), tuple(after))
+
     def _walk(self, genes_BG: IntArray, rng: np.random.Generator | None) -> tuple[IntArray, Trace]:
         genes = genes_BG.copy()
         start = self._start(genes, rng)
@@ -102,6 +125,21 @@ class Walker:
         return genes, Trace(start, tuple(entered), tuple(before), tuple(after))
 
     def _start(self, genes: IntArray, rng: np.random.Generator | None) -> IntArray:
+        if rng is None:
+            genes[:, :3] = self._nearest_start[genes[:, 0], genes[:, 1], genes[:, 2]]
+        else:
+            self._settle_start(genes, rng)
+        return self.automaton.start[genes[:, 0], genes[:, 1], genes[:, 2]]
+
+    @cached_property
+    def _nearest_start(self) -> IntArray:
+        """(patches, embeddings, positions) → the three nearest that can be walked from."""
+        shape = self.automaton.start.shape
+        genes = np.indices(shape).reshape(3, -1).T.copy()
+        self._settle_start(genes, None)
+        return genes.reshape(*shape, 3)
+
+    def _settle_start(self, genes: IntArray, rng: np.random.Generator | None) -> None:
         start = self.automaton.start
         entry = np.append(self.enterable(0).any(axis=1), False)
         open_PEQ = entry[start]
@@ -112,19 +150,41 @@ class Walker:
             mask = open_here[chosen] if axis else open_here[None]
             mask = np.broadcast_to(mask, (len(genes), mask.shape[-1]))
             genes[:, axis] = _settle(genes[:, axis], mask, rng)
-        return start[genes[:, 0], genes[:, 1], genes[:, 2]]
 
     def _enter(
         self, genes: IntArray, number: int, node: IntArray, rng: np.random.Generator | None
     ) -> IntArray:
-        column = self.layout.stage_start[number]
+        column, crossing = self.layout.stage_start[number], self.automaton.crossings[number]
+        if rng is None:
+            pairs = self._nearest_entry(number)[node, genes[:, column], genes[:, column + 2]]
+            genes[:, column], genes[:, column + 2] = pairs.T
+            return crossing[node, genes[:, column]]
+        genes[:, column], genes[:, column + 2] = self._settle_entry(
+            number, node, genes[:, column], genes[:, column + 2], rng
+        )
+        return crossing[node, genes[:, column]]
+
+    def _nearest_entries(self, number: int) -> IntArray:
+        """(nodes, transitions, depths) → the nearest (transition, depth) that can be walked."""
+        stage = self.spec.stages[number]
+        shape = len(self.automaton.nodes), len(stage.transition), len(stage.depth)
+        node, transition, depth = np.indices(shape).reshape(3, -1)
+        settled = self._settle_entry(number, node, transition, depth, None)
+        return np.stack(settled, axis=-1).reshape(*shape, 2)
+
+    def _settle_entry(
+        self,
+        number: int,
+        node: IntArray,
+        transition: IntArray,
+        depth: IntArray,
+        rng: np.random.Generator | None,
+    ) -> tuple[IntArray, IntArray]:
         crossing = self.automaton.crossings[number]
         enterable = self.enterable(number)
         open_ST = np.append(enterable.any(axis=1), False)[crossing]
-        genes[:, column] = _settle(genes[:, column], open_ST[node], rng)
-        node = crossing[node, genes[:, column]]
-        genes[:, column + 2] = _settle(genes[:, column + 2], enterable[node], rng)
-        return node
+        transition = _settle(transition, open_ST[node], rng)
+        return transition, _settle(depth, enterable[crossing[node, transition]], rng)
 
     def _layer(
         self,

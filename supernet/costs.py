@@ -21,6 +21,7 @@ from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
 from supernet.features import Features
 from supernet.network import head_specs, inside_specs, mlp_specs, special_specs
+from supernet.prices import Priced, Prices, grouped
 from supernet.ragged import traced
 from supernet.workload import (
     BYTES_FP32,
@@ -133,6 +134,7 @@ class SpaceCosts:
         self.num_classes = num_classes
         self.liveness = liveness
         self._tables = [_LayerTable(self, number) for number in range(len(space.spec.stages))]
+        self._parts: dict[str, Prices] = {}
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -152,17 +154,20 @@ class SpaceCosts:
         genes, trace = self.space.repair(genes_BG)
         return self.of_legal(genes, trace)
 
+    def legal(self, genes: IntArray) -> Costs:
+        """Costs of candidates that are legal and canonical already."""
+        return self.of_legal(genes, self.space.trace(genes))
+
     def of_legal(self, genes: IntArray, trace: Trace) -> Costs:
         """Costs of repaired genes with their trace."""
-        entry = self._entry(genes, trace)
-        sums, front = self._embedding(genes, entry)
-        parts = [self._position(genes, trace, entry), self._head(genes, trace)]
+        sums, front = self._embedding(genes, trace)
+        parts = [self._position(genes, trace), self._head(genes, trace)]
         parts += [table.look_up(genes, trace) for table in self._tables]
         parts += [self._crossing(genes, trace, number) for number in range(1, len(self._tables))]
         behind = np.zeros_like(front)
         for part_sums, part_peak in parts:
             sums += part_sums
-            behind = np.maximum(behind, part_peak)
+            np.maximum(behind, part_peak, out=behind)
         spec = self.space.spec
         image = spec.channels * spec.image_size[0] * spec.image_size[1]
         return Costs(
@@ -229,12 +234,19 @@ class SpaceCosts:
         found = [positions.index(node.inside) for node in self.space.automaton.nodes]
         return np.array(found, dtype=np.int64)
 
-    def _width(self, genes: IntArray, number: int) -> IntArray:
-        column = self.space.layout.stage_start[number] + 1
-        return np.array(self.space.spec.stages[number].width)[genes[:, column]]
+    def _width_gene(self, number: int) -> int:
+        return self.space.layout.stage_start[number] + 1
 
-    def _entry(self, genes: IntArray, trace: Trace) -> Sizes:
-        """Sizes behind the embedding."""
+    def _width(self, genes: IntArray, number: int) -> IntArray:
+        return np.array(self.space.spec.stages[number].width)[genes[:, self._width_gene(number)]]
+
+    def _prices(self, part: str, *dims: int) -> Prices:
+        if part not in self._parts:
+            self._parts[part] = Prices(dims, 2 + len(self.feature_names))
+        return self._parts[part]
+
+    def _entry(self, genes: IntArray, node: IntArray) -> Sizes:
+        """Sizes of the first stage where the tokens are those of a node."""
         spec = self.space.spec
         return Sizes(
             width=self._width(genes, 0),
@@ -242,67 +254,98 @@ class SpaceCosts:
             channels=spec.channels,
             image_h=spec.image_size[0],
             image_w=spec.image_size[1],
-            **self.geometry_columns(trace.start_B),
+            **self.geometry_columns(node),
         )
 
-    def _embedding(self, genes: IntArray, entry: Sizes) -> tuple[FloatArray, FloatArray]:
-        spec = self.space.spec
-        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
-        peak = np.zeros((len(genes), 2))
-        for index, setting in enumerate(spec.embedding):
-            rows = np.flatnonzero(genes[:, 1] == index)
-            card, sizes = self.space.cards.embedding[setting.op], _take(entry, rows)
+    def _embedding(self, genes: IntArray, trace: Trace) -> Priced:
+        spec, width = self.space.spec, self._width_gene(0)
+        table = self._prices(
+            "embedding", len(spec.embedding), len(spec.patch_size), len(spec.stages[0].width)
+        )
+
+        def price(index: int, rows: IntArray) -> Priced:
+            setting = spec.embedding[index]
+            card = self.space.cards.embedding[setting.op]
+            sizes = self._entry(genes[rows], trace.start_B[rows])
             specs = (*card.parameters(setting), *special_specs(spec.special_tokens))
-            params = parameter_count(specs, sizes)
-            sums[rows], peak[rows] = self.row(len(rows), params, card.kernels(sizes, setting))
-        return sums, peak
+            kernels = card.kernels(sizes, setting)
+            return self.embedding_row(sizes, parameter_count(specs, sizes), kernels)
 
-    def _position(
-        self, genes: IntArray, trace: Trace, entry: Sizes
-    ) -> tuple[FloatArray, FloatArray]:
-        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
-        peak = np.zeros((len(genes), 2))
-        for index, setting in enumerate(self.space.spec.position):
-            rows = np.flatnonzero(genes[:, 2] == index)
-            card, sizes = self.space.cards.position[setting.op], _take(entry, rows)
+        codes = table.code(genes[:, 1], genes[:, 0], genes[:, width])
+        return table.look_up(codes, grouped(genes[:, 1], price))
+
+    def embedding_row(self, sizes: Sizes, params: Count, kernels: Sequence[Kernel]) -> Priced:
+        """``row`` of embeddings, one for each size."""
+        return self.row(np.size(sizes.width), params, kernels)
+
+    def _position(self, genes: IntArray, trace: Trace) -> Priced:
+        spec, width = self.space.spec, self._width_gene(0)
+        cards = [self.space.cards.position[setting.op] for setting in spec.position]
+        node = trace.start_B.copy()
+        for index, card in enumerate(cards):
             if card.after_block >= 0:
-                behind = trace.after[0][rows, card.after_block]
-                sizes = sizes.but(**self.geometry_columns(behind))
-            params = parameter_count(card.parameters(setting), sizes)
+                rows = genes[:, 2] == index
+                node[rows] = trace.after[0][rows, card.after_block]
+        table = self._prices(
+            "position",
+            len(cards),
+            len(spec.patch_size),
+            len(spec.stages[0].width),
+            len(self.space.automaton.nodes),
+        )
+
+        def price(index: int, rows: IntArray) -> Priced:
+            card, setting = cards[index], spec.position[index]
+            sizes = self._entry(genes[rows], node[rows])
             kernels = lifted(card.kernels(sizes, setting), held(sizes))
-            sums[rows], peak[rows] = self.row(len(rows), params, kernels)
-        return sums, peak
+            return self.row(len(rows), parameter_count(card.parameters(setting), sizes), kernels)
 
-    def _head(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+        codes = table.code(genes[:, 2], genes[:, 0], genes[:, width], node)
+        return table.look_up(codes, grouped(genes[:, 2], price))
+
+    def _head(self, genes: IntArray, trace: Trace) -> Priced:
         number = len(self.space.spec.stages) - 1
-        last = Sizes(
-            width=self._width(genes, number), **self.geometry_columns(_last_node(trace, number))
-        )
-        params = 2 * last.width + parameter_count(head_specs(self.num_classes), last)
-        return self.row(len(genes), params, head_section(last, self.num_classes))
+        node, width = _last_node(trace, number), genes[:, self._width_gene(number)]
+        widths = self.space.spec.stages[number].width
+        table = self._prices("head", len(widths), len(self.space.automaton.nodes))
 
-    def _crossing(
-        self, genes: IntArray, trace: Trace, number: int
-    ) -> tuple[FloatArray, FloatArray]:
+        def price(rows: IntArray) -> Priced:
+            last = Sizes(width=np.array(widths)[width[rows]], **self.geometry_columns(node[rows]))
+            params = 2 * last.width + parameter_count(head_specs(self.num_classes), last)
+            return self.row(len(rows), params, head_section(last, self.num_classes))
+
+        return table.look_up(table.code(width, node), price)
+
+    def _crossing(self, genes: IntArray, trace: Trace, number: int) -> Priced:
         spec, cards = self.space.spec, self.space.cards
-        left = self.geometry_columns(_last_node(trace, number - 1))
-        entry = Sizes(
-            width=self._width(genes, number),
-            width_in=self._width(genes, number - 1),
-            grid_in_h=left["grid_h"],
-            grid_in_w=left["grid_w"],
-            **self.geometry_columns(trace.entered[number]),
+        left, chosen = (
+            _last_node(trace, number - 1),
+            genes[:, self.space.layout.stage_start[number]],
         )
-        sums = np.zeros((len(genes), 2 + len(self.feature_names)))
-        peak = np.zeros((len(genes), 2))
-        column = self.space.layout.stage_start[number]
-        for index, setting in enumerate(spec.stages[number].transition):
-            rows = np.flatnonzero(genes[:, column] == index)
-            card, sizes = cards.transition[setting.op], _take(entry, rows)
+        before, behind = self._width_gene(number - 1), self._width_gene(number)
+        table = self._prices(
+            f"transition {number}",
+            len(spec.stages[number].transition),
+            len(spec.stages[number - 1].width),
+            len(spec.stages[number].width),
+            len(self.space.automaton.nodes),
+        )
+
+        def price(index: int, rows: IntArray) -> Priced:
+            setting, old = spec.stages[number].transition[index], self.geometry_columns(left[rows])
+            sizes = Sizes(
+                width=self._width(genes[rows], number),
+                width_in=self._width(genes[rows], number - 1),
+                grid_in_h=old["grid_h"],
+                grid_in_w=old["grid_w"],
+                **self.geometry_columns(trace.entered[number][rows]),
+            )
+            card = cards.transition[setting.op]
             kernels = lifted(card.kernels(sizes, setting), stage_input(sizes))
-            params = parameter_count(card.parameters(setting), sizes)
-            sums[rows], peak[rows] = self.row(len(rows), params, kernels)
-        return sums, peak
+            return self.row(len(rows), parameter_count(card.parameters(setting), sizes), kernels)
+
+        codes = table.code(chosen, genes[:, before], genes[:, behind], left)
+        return table.look_up(codes, grouped(chosen, price))
 
 
 class _LayerTable:
@@ -321,52 +364,48 @@ class _LayerTable:
             len(stage.mlp_ratio),
             len(stage.reduction),
         )
-        self.index = np.full(int(np.prod(self.dims)), DEAD, dtype=np.int64)
-        self.rows = np.zeros((1, 2 + len(owner.feature_names)))  # row 0: an absent layer
-        self.peaks = np.zeros((1, 2))
+        self.prices = Prices(self.dims, 2 + len(owner.feature_names))
 
-    def look_up(self, genes: IntArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+    def look_up(self, genes: IntArray, trace: Trace) -> Priced:
         """Sums over the stage's layers, and the largest of their peaks."""
-        layout, before = self.owner.space.layout, trace.before[self.number]
-        width = genes[:, layout.stage_start[self.number] + 1]
-        sums, peak = np.zeros((len(genes), self.rows.shape[1])), np.zeros((len(genes), 2))
-        for layer in range(before.shape[1]):
-            start = layout.layer_start(self.number, layer)
-            attention, heads, ratio, reduction = genes[:, start : start + 4].T
-            active = before[:, layer] != DEAD
-            codes = np.ravel_multi_index(
-                (np.where(active, before[:, layer], 0), width, attention, heads, ratio, reduction),
-                self.dims,
-            )
-            self._price(np.unique(codes[active]))
-            at = np.where(active, self.index[codes], 0)
-            sums += self.rows[at]
-            peak = np.maximum(peak, self.peaks[at])
-        return sums, peak
+        layout, before_BL = self.owner.space.layout, trace.before[self.number]
+        columns = layout.layer_start(self.number, 0) + 4 * np.arange(before_BL.shape[1])
+        attention, heads, ratio, reduction = (genes[:, columns + i] for i in range(4))
+        width = np.broadcast_to(genes[:, [self.owner._width_gene(self.number)]], before_BL.shape)
+        active_BL = before_BL != DEAD
+        node = np.where(active_BL, before_BL, 0)
+        codes_BL = self.prices.code(node, width, attention, heads, ratio, reduction)
+        missing = codes_BL[active_BL & (self.prices.index[codes_BL] == DEAD)]
+        if len(missing):
+            self._price(np.unique(missing))
+        at_BL = np.where(active_BL, self.prices.index[codes_BL], 0)
+        peak = self.prices.peaks[at_BL].max(axis=1)
+        return self._sums(at_BL), peak
+
+    def _sums(self, at_BL: IntArray) -> FloatArray:
+        sums = self.prices.rows[at_BL[:, 0]]
+        for at_B in at_BL.T[1:]:
+            sums += self.prices.rows[at_B]
+        return sums
 
     def _price(self, codes: IntArray) -> None:
-        missing = codes[self.index[codes] == DEAD]
-        if len(missing) == 0:
-            return
-        missing = self._with_relatives(missing)
-        columns = np.stack(np.unravel_index(missing, self.dims), axis=1)
-        rows = np.zeros((len(missing), self.rows.shape[1]))
+        missing = self._with_relatives(codes)
+        columns = self.prices.choices(missing)
+        rows = np.zeros((len(missing), self.prices.rows.shape[1]))
         peaks = np.zeros((len(missing), 2))
         inside = self.owner.inside[columns[:, 0]]
         letters = (inside * self.dims[2] + columns[:, 2]) * self.dims[5] + columns[:, 5]
         for letter in np.unique(letters):
             group = np.flatnonzero(letters == letter)
             rows[group], peaks[group] = self._formulas(columns[group])
-        self.index[missing] = np.arange(len(self.peaks), len(self.peaks) + len(missing))
-        self.rows = np.concatenate([self.rows, rows])
-        self.peaks = np.concatenate([self.peaks, peaks])
+        self.prices.add(missing, rows, peaks)
 
     def _with_relatives(self, codes: IntArray) -> IntArray:
         """Also all others with the same operators that have no price yet, where they are few: the
         formulas take as long for one as for a thousand.
         """
         _, widths, _, heads, ratios, _ = self.dims
-        columns = np.stack(np.unravel_index(codes, self.dims), axis=1)
+        columns = self.prices.choices(codes)
         steps, found = self.owner.space.automaton.steps[self.number], [codes]
         for attention, reduction in np.unique(columns[:, [2, 5]], axis=0):
             nodes = np.flatnonzero(steps[: self.dims[0], attention, reduction] != DEAD)
@@ -374,9 +413,9 @@ class _LayerTable:
                 sizes = np.indices((len(nodes), widths, heads, ratios)).reshape(4, -1)
                 letter = np.full_like(sizes[0], attention), np.full_like(sizes[0], reduction)
                 axes = (nodes[sizes[0]], sizes[1], letter[0], sizes[2], sizes[3], letter[1])
-                found.append(np.ravel_multi_index(axes, self.dims))
+                found.append(self.prices.code(*axes))
         every = np.unique(np.concatenate(found))
-        unpriced: IntArray = every[self.index[every] == DEAD]
+        unpriced: IntArray = every[self.prices.index[every] == DEAD]
         return unpriced
 
     def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -428,16 +467,6 @@ class _LayerTable:
         if reduces:
             sections[str(reducer_setting)] = reducing
         return owner.row(len(columns), params, kernels, sections)
-
-
-def _take(sizes: Sizes, rows: IntArray) -> Sizes:
-    """The sizes of some candidates."""
-    taken = {
-        name: value[rows]
-        for name in Sizes.__dataclass_fields__
-        if isinstance(value := getattr(sizes, name), np.ndarray)
-    }
-    return sizes.but(**taken)
 
 
 def _last_node(trace: Trace, number: int) -> IntArray:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nas.predictors.family import Family, Hyper, Regression
+from nas.predictors.residual import Corrected, Correction, mixed
 from nas.predictors.trend import trust
 from nas.runtimes.base import FloatArray
 
@@ -43,17 +44,20 @@ class Blend(Family):
     def fit(
         self, features_BF: FloatArray, latency_ms_B: FloatArray, hyper: Hyper, seed: int
     ) -> Regression:
-        fitted = []
+        trends, corrections = list[tuple[Regression, float]](), list[tuple[Correction, float]]()
         for written, weight in hyper.items():
             name, own = parsed(written)
-            member = self._member(name).fit(features_BF, latency_ms_B, own, seed)
-            fitted.append((member, weight))
+            found = self._member(name).fit(features_BF, latency_ms_B, own, seed)
+            if isinstance(found, Corrected):
+                corrections.append((found.correction, weight))
+                found = found.trend
+            trends.append((found, weight))
+        correction = mixed(corrections) if corrections else None
 
         def predict(features: FloatArray) -> FloatArray:
-            total: FloatArray = sum(
-                (weight * np.log(member(features)) for member, weight in fitted),
-                np.zeros(len(features)),
-            )
+            total = np.zeros(len(features)) if correction is None else correction(features)
+            for trend, weight in trends:
+                total += weight * np.log(trend(features))
             return np.exp(total)
 
         return predict

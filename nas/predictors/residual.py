@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from nas.runtimes.base import FloatArray
 
 def corrected(
     trend: Regression, features_BF: FloatArray, latency_ms_B: FloatArray, hyper: Hyper
-) -> Regression:
+) -> Corrected:
     """``trend`` times the exponential of a Gaussian process over log(measured / trend).
 
     It corrects near what was measured and falls back to the trend elsewhere. What the trend holds
@@ -33,22 +34,59 @@ def corrected(
     residual_B = np.log(latency_ms_B / trend(features_BF))
     spread = max(float(residual_B.std()), 1e-6)
     scale = LogScale(features_BF)
-    kernel = Matern(scale.length(hyper["length"]), nu=2.5)
+    length = scale.length(hyper["length"])
     # No optimiser: cross-validation chooses length and noise, which cannot overfit them.
     noise_B = hyper["noise"] / trust(residual_B)
-    process = GaussianProcessRegressor(kernel, alpha=noise_B, optimizer=None)
+    process = GaussianProcessRegressor(Matern(length, nu=2.5), alpha=noise_B, optimizer=None)
     process.fit(scale(features_BF), residual_B / spread)
 
-    known_BF = scale(features_BF) * (math.sqrt(5) / kernel.length_scale)
-    weight_B = spread * process.alpha_
+    correction = Correction(scale, scale(features_BF), ((length, spread * process.alpha_),))
+    return Corrected(trend, correction)
 
-    def predict(features: FloatArray) -> FloatArray:
-        # As ``process.predict``, in half the time: distances by one product of matrices.
-        asked = scale(features) * (math.sqrt(5) / kernel.length_scale)
-        squares = (asked**2).sum(axis=1)[:, None] + (known_BF**2).sum(axis=1)
-        distance = np.sqrt(np.maximum(squares - 2 * asked @ known_BF.T, 0))
-        alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
-        correction: FloatArray = np.exp(alike @ weight_B)
-        return trend(features) * correction
 
-    return predict
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What Gaussian processes over the same networks add to the logarithm of a latency.
+
+    Attributes:
+        scale: of the features.
+        known_BF: the networks' scaled features.
+        weights: (length scale, weights (B,) of the networks) of each process.
+    """
+
+    scale: LogScale
+    known_BF: FloatArray
+    weights: tuple[tuple[float, FloatArray], ...]
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """As scikit-learn's ``predict``, in half the time: distances by one product of matrices."""
+        asked = self.scale(features)
+        squares = (asked**2).sum(axis=1)[:, None] + (self.known_BF**2).sum(axis=1)
+        squares = np.maximum(squares - 2 * asked @ self.known_BF.T, 0)
+        total: FloatArray = np.zeros(len(features))
+        for length, weight_B in self.weights:
+            distance = np.sqrt(squares * (5 / length**2))
+            total += ((1 + distance + distance**2 / 3) * np.exp(-distance)) @ weight_B
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """A trend with its correction."""
+
+    trend: Regression
+    correction: Correction
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        found: FloatArray = self.trend(features) * np.exp(self.correction(features))
+        return found
+
+
+def mixed(corrections: Sequence[tuple[Correction, float]]) -> Correction:
+    """The weighted sum of corrections that know the same networks: similarities are shared."""
+    first, _ = corrections[0]
+    by_length = dict[float, FloatArray]()
+    for correction, weight in corrections:
+        for length, weight_B in correction.weights:
+            by_length[length] = by_length.get(length, 0.0) + weight * weight_B
+    return Correction(first.scale, first.known_BF, tuple(by_length.items()))

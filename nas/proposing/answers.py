@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from scipy.special import ndtr
+import numpy.typing as npt
 
 from nas.proposing.features import Groups
 from nas.proposing.gaussian_process import GaussianProcess
 from nas.proposing.surrogate import most_telling
 from nas.runtimes.base import FloatArray
 
+Floats = npt.NDArray[Any]
 MIXTURES = 8  # sums over the images whose likelihood shapes the kernel
 NEAR = 0.5  # the share of the networks that the spread is learned from
+LOGISTIC = 1.702
+"""The logistic function of this times z is the normal distribution's within 0.0095 (Haley 1952)."""
+CERTAIN = 30.0
 LEAST = 0.05  # of an image's error, in the deviations that the process expects
 
 
@@ -74,9 +80,13 @@ class AnswerSurrogate:
         costs_BS: FloatArray = spread_BS - (self._offset + right_B)[:, None]
         return costs_BS
 
-    def _right(self, mean_BI: FloatArray, std_B: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _right(self, mean_BI: Floats, std_B: Floats) -> tuple[FloatArray, FloatArray]:
         """Expected accuracy, and its standard deviation if images were independent, ``(B,)``."""
-        sure_BI = ndtr(mean_BI / (std_B[:, None] * self._error_I))
-        luck_B = np.einsum("bi,bi->b", sure_BI, 1 - sure_BI)
+        odds_BI = mean_BI / self._error_I.astype(mean_BI.dtype)
+        odds_BI *= (-LOGISTIC / std_B)[:, None]
+        wrong_to_right_BI = np.exp(np.minimum(odds_BI, CERTAIN, out=odds_BI), out=odds_BI)
+        sure_BI = np.reciprocal(1 + wrong_to_right_BI)
         images = sure_BI.shape[1]
-        return sure_BI.mean(axis=1), np.sqrt(luck_B / images**2 + 1e-7)
+        right_B = sure_BI.sum(axis=1, dtype=float)
+        luck_B = right_B - np.einsum("bi,bi->b", sure_BI, sure_BI)
+        return right_B / images, np.sqrt(np.maximum(luck_B, 0) / images**2 + 1e-7)

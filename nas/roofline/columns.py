@@ -23,6 +23,7 @@ from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live
 from supernet.costs import EMPTY, Costs, FloatArray, SpaceCosts
+from supernet.prices import Priced
 
 MB = 1e6
 FEATURES = ("busy_s", "launches", "macs", "bytes")
@@ -130,12 +131,8 @@ class DescribedSpaceCosts(SpaceCosts):
             peaks[:, 0], peaks[:, 1] = peak_live(kernels)
         return rows, peaks
 
-    def _embedding(self, genes: IntArray, entry: Sizes) -> tuple[FloatArray, FloatArray]:
-        sums, peak = super()._embedding(genes, entry)
+    def embedding_row(self, sizes: Sizes, params: Count, kernels: Sequence[Kernel]) -> Priced:
+        rows, peaks = super().embedding_row(sizes, params, kernels)
         if self.setting.spec.kind == "mcu":
-            for index, setting in enumerate(self.space.spec.embedding):
-                rows = np.flatnonzero(genes[:, 1] == index)
-                kernels = self.space.cards.embedding[setting.op].kernels(entry, setting)
-                bytes_B = embedding_bytes(kernels, entry.grid_w, entry.all_tokens)
-                peak[rows, 0] = np.broadcast_to(bytes_B, len(genes))[rows]
-        return sums, peak
+            peaks[:, 0] = embedding_bytes(kernels, sizes.grid_w, sizes.all_tokens)
+        return rows, peaks

@@ -10,8 +10,14 @@ from scipy.stats import multivariate_normal
 from nas.objectives import OBJECTIVES, Limit
 from nas.pareto import Box, hypervolume
 from nas.proposing.drawing import cross, mutate, parts
-from nas.proposing.features import Features
-from nas.proposing.gaussian_process import WEAKNESS, GaussianProcess, _Known, _line, _squares
+from nas.proposing.features import Features, Groups
+from nas.proposing.gaussian_process import (
+    WEAKNESS,
+    GaussianProcess,
+    _Known,
+    _line,
+    _squared,
+)
 from nas.proposing.guide import Guide, _strata
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
@@ -80,7 +86,7 @@ def test_a_point_left_out_is_predicted_from_the_others() -> None:
     others = np.arange(1, 12)
     # The same standardised values: means and scales are those of all points.
     z = (values - process.mean_R) / process.scale_R
-    squares = [_squares((g,), (g,))[0] for g in groups]
+    squares = [_squared(g, g) for g in groups]
     theta = np.exp(process.theta)
     r = np.sqrt(5 * (theta[0] * squares[0] + theta[1] * squares[1]))
     kernel = theta[2] * (1 + r + r**2 / 3) * np.exp(-r) + theta[3] * _line(groups, groups)
@@ -125,8 +131,8 @@ def test_the_process_is_the_textbooks() -> None:
     process = GaussianProcess.fit(groups, y[:, None])
     theta = np.exp(process.theta)
 
-    def kernel(a: object, b: object) -> np.ndarray:
-        r = np.sqrt(5 * (theta[0] * _squares(a, b)[0] + theta[1] * _squares(a, b)[1]))
+    def kernel(a: Groups, b: Groups) -> np.ndarray:
+        r = np.sqrt(5 * (theta[0] * _squared(a[0], b[0]) + theta[1] * _squared(a[1], b[1])))
         return theta[2] * (1 + r + r**2 / 3) * np.exp(-r) + theta[3] * _line(a, b)
 
     noisy = kernel(groups, groups) + theta[4] * np.eye(20)
@@ -142,8 +148,10 @@ def test_the_process_is_the_textbooks() -> None:
 def test_its_likelihood_and_the_gradient(outputs: int) -> None:
     rng = np.random.default_rng(1)
     groups = (rng.random((15, 3)), rng.random((15, 2)))
-    known, _, _ = _Known.of(groups, rng.standard_normal((15, outputs)))
-    prior, squares, line = np.zeros(5), _squares(groups, groups), _line(groups, groups)
+    values = rng.standard_normal((15, outputs))
+    known = _Known.of(groups, (values - values.mean(axis=0)) / values.std(axis=0))
+    prior, line = np.zeros(5), _line(groups, groups)
+    squares = np.stack([_squared(group, group) for group in groups])
     for _ in range(5):
         theta = rng.normal(0, 0.7, 5)
         loss, gradient = known.loss(theta, prior)
