@@ -59,8 +59,14 @@ class AnswerSurrogate:
         self._spread = float(missed_N[near].std()) / np.sqrt(luck)
 
     @staticmethod
-    def shaped(groups: Groups, costs_N: FloatArray, margins_NI: FloatArray) -> GaussianProcess:
-        """A process with the likeliest hyper-parameters for these margins.
+    def shaped(
+        groups: Groups,
+        costs_N: FloatArray,
+        margins_NI: FloatArray,
+        start: FloatArray | None = None,
+    ) -> GaussianProcess:
+        """A process with the likeliest hyper-parameters for these margins, looked for from
+        ``start`` on.
 
         The likelihood is that of a few random sums over the images: they tell as much, at a
         fraction of the time that all images take.
@@ -70,7 +76,7 @@ class AnswerSurrogate:
         std_I = margins_NI.std(axis=0)
         scaled_NI = (margins_NI - margins_NI.mean(axis=0)) / np.where(std_I > 1e-3, std_I, np.inf)
         weights_IR = np.random.default_rng(0).normal(size=(len(std_I), MIXTURES))
-        return GaussianProcess.fit(groups, scaled_NI @ weights_IR)
+        return GaussianProcess.fit(groups, scaled_NI @ weights_IR, start)
 
     def costs(self, groups: Groups, standard_S: FloatArray) -> FloatArray:
         """See ``Surrogate``."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.proposing.answers import AnswerSurrogate
-from nas.proposing.features import Features
-from nas.proposing.history import History
+from nas.proposing.features import Features, Groups
+from nas.proposing.gaussian_process import GaussianProcess
+from nas.proposing.history import ENOUGH, History
 from nas.proposing.proxy_features import ProxyFeatures
 from nas.proposing.question import Columns
 from nas.proposing.surrogate import Surrogate
@@ -64,12 +65,35 @@ def _answers(
     used, answered = history.gene_features, known[places]
     groups = tuple(g[places] for g in used(history.genes_NG[known], columns))
     costs_N, margins_NI = history.costs_NM[answered, metric], history.margins_of(answered)
-    first = checkpoint(len(answered))
-    if first not in history.kernels:
-        history.kernels[first] = AnswerSurrogate.shaped(
-            tuple(g[:first] for g in groups), costs_N[:first], margins_NI[:first]
-        )
-    return Model(used, AnswerSurrogate(groups, costs_N, margins_NI, history.kernels[first]))
+    kernel = _kernel(history, groups, costs_N, margins_NI)
+    return Model(used, AnswerSurrogate(groups, costs_N, margins_NI, kernel))
+
+
+def _kernel(
+    history: History, groups: Groups, costs_N: FloatArray, margins_NI: FloatArray
+) -> GaussianProcess:
+    """Fitted to the first trials, from where the fit to fewer of them ended.
+
+    All that a study has come past are fitted where they are not known: a resumed one finds the
+    same.
+    """
+    found = None
+    for first in checkpoints(ENOUGH, len(costs_N)):
+        if first not in history.kernels:
+            known = tuple(group[:first] for group in groups)
+            start = None if found is None else found.theta
+            history.kernels[first] = AnswerSurrogate.shaped(
+                known, costs_N[:first], margins_NI[:first], start
+            )
+        found = history.kernels[first]
+    assert found is not None
+    return found
+
+
+def checkpoints(least: int, count: int) -> list[int]:
+    """Those that a count of ``count`` has come past since it was ``least``."""
+    reached = {checkpoint(passed) for passed in range(least, count + 1)}
+    return sorted(reached)
 
 
 def checkpoint(count: int) -> int:

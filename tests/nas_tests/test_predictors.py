@@ -318,6 +318,27 @@ def test_the_correction_is_the_gaussian_process_of_the_textbook() -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+def test_a_blend_is_the_weighted_mean_of_its_members_logarithms() -> None:
+    """Though processes over the same networks share their similarities."""
+    seen, new = world(40, bend=1.0), world(15, seed=4, bend=1.0)
+    choices = {
+        "gp": {"length": 1.0, "noise": 0.1},
+        "roofline_gp": {"length": 1.0, "noise": 0.1},
+        "linear": {"penalty": 1e-3},
+    }
+    weights = {
+        label(name, hyper): weight
+        for (name, hyper), weight in zip(choices.items(), (0.5, 0.2, 0.3), strict=True)
+    }
+    seen_BF, true_ms_B = seen.features_BF, seen.true_ms_B
+    found = Blend(FAMILIES.__getitem__).fit(seen_BF, true_ms_B, weights, 0)(new.features_BF)
+    logs = [
+        weight * np.log(FAMILIES[name].fit(seen_BF, true_ms_B, hyper, 0)(new.features_BF))
+        for (name, hyper), weight in zip(choices.items(), weights.values(), strict=True)
+    ]
+    np.testing.assert_allclose(found, np.exp(sum(logs)), rtol=1e-9)
+
+
 # -- intervals --------------------------------------------------------------------------------
 
 

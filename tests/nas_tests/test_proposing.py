@@ -22,7 +22,7 @@ from nas.proposing.guide import Guide, _strata
 from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.inner import InnerEvolution, _batch
-from nas.proposing.models import checkpoint
+from nas.proposing.models import checkpoint, checkpoints
 from nas.proposing.question import Question
 from nas.proposing.ranking import best_first, crowding, fronts
 from tests.nas_tests.study_toy import ToyProblem
@@ -64,6 +64,25 @@ def test_hyper_parameters_are_fitted_whenever_a_quarter_more_is_known() -> None:
     assert reached == sorted(reached)
     for count, first in enumerate(reached, start=2):
         assert first <= count <= max(4, 1.25 * first + 1)
+
+
+def test_a_resumed_study_comes_past_the_same_checkpoints() -> None:
+    for count in range(48, 300):
+        assert checkpoints(48, count)[-1] == checkpoint(count)
+        assert set(checkpoints(48, count)) <= set(checkpoints(48, count + 1))
+
+
+def test_a_thousand_outputs_are_predicted_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    groups, other = ((rng.random((n, 3)), rng.random((n, 2))) for n in (40, 60))
+    values = np.stack([np.sin(a * groups[0].sum(axis=1)) for a in rng.uniform(1, 4, 9)], axis=1)
+    process = GaussianProcess.fit(groups, values)
+    mean, std = process.predict_all(other)
+    for output in range(9):
+        alone = process.told(groups, values[:, [output]])
+        mine, spread = alone.predict(other)
+        np.testing.assert_allclose(mean[:, output], mine, atol=1e-4)
+        np.testing.assert_allclose(std * process.scale_R[output], spread, rtol=1e-3)
 
 
 def test_a_process_told_the_same_points_predicts_the_same() -> None:

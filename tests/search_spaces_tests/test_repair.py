@@ -58,3 +58,15 @@ def test_sizes_that_are_legal_are_kept():
     assert (legal_BG[:, kept] == genes_BG[:, kept]).all()
     column = space.layout.column["stage0.layer0.mlp_ratio"]
     assert (legal_BG[:, column] == genes_BG[:, column]).all()
+
+
+@pytest.mark.parametrize("space", SMALL.values(), ids=SMALL.keys())
+def test_legal_rows_are_traced_to_where_repairing_them_finds_them(space):
+    rows = space.sample_genes(np.random.default_rng(0), 200)
+    again, walked = space.repair(rows)
+    assert (again == rows).all()
+    traced = space.trace(rows)
+    assert (traced.start_B == walked.start_B).all()
+    for name in ("entered", "before", "after"):
+        for mine, theirs in zip(getattr(traced, name), getattr(walked, name), strict=True):
+            assert (mine == theirs).all(), name

@@ -72,6 +72,17 @@ def test_the_order_and_the_company_of_candidates_say_nothing(space):
         assert (getattr(alone, name)[0] == getattr(together, name)[3]).all()
 
 
+@spaces
+def test_prices_do_not_depend_on_what_was_priced_before(space):
+    genes_BG = space.sample_genes(np.random.default_rng(1), 60)
+    grown = SpaceCosts(space, CLASSES)
+    for start in range(0, 60, 7):  # tables fill bit by bit
+        grown.legal(genes_BG[start : start + 7])
+    bit_by_bit, at_once = grown.legal(genes_BG), SpaceCosts(space, CLASSES)(genes_BG)
+    for name in ("params_B", "macs_B", "front_B2", "behind_B2", "features_BF"):
+        assert (getattr(bit_by_bit, name) == getattr(at_once, name)).all(), name
+
+
 def test_more_of_anything_costs_more():
     space, costs = SPACES["the default space"], None
     costs = SpaceCosts(space, CLASSES)
