@@ -70,8 +70,7 @@ class Guide:
         self._scale = _Scale(question, history)
         self._standard_S, self._weights_S = _strata() if self._paid else (np.zeros(1), np.ones(1))
         known = history.known()
-        rows = history.genes_NG[known]
-        columns = question.columns(rows)
+        columns = history.columns(known)
         self._models = {m: model_of(history, known, m, columns, features) for m in self._paid}
         feasible = known[history.violation_N[known] <= 0]
         scaled = self._scale(history.costs_NM[feasible])

@@ -11,7 +11,7 @@ import numpy as np
 from nas.margins import NAME, decoded
 from nas.pareto import to_costs
 from nas.proposing.features import Features
-from nas.proposing.question import Question
+from nas.proposing.question import Columns, Question
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import BoolArray, IntArray
 
@@ -58,6 +58,7 @@ class History:
         self.margins: dict[int, FloatArray] = {}
         self.shapes: dict[tuple[int, int, int], Surrogate] = {}
         self.kernels: dict[int, GaussianProcess] = {}
+        self._columns: dict[str, FloatArray] = {}
         self._read = 0
         self._seen: set[bytes] = set()
 
@@ -99,6 +100,15 @@ class History:
         self.numbers += [trials[i].number for i in done]
         told = {place: _margins(trials[i]) for place, i in enumerate(done, first)}
         self.margins |= {place: margins for place, margins in told.items() if margins is not None}
+
+    def columns(self, indices: IntArray) -> Columns:
+        """Free metrics of some trials; those of each trial are asked for once."""
+        known = len(next(iter(self._columns.values()), ()))
+        if known < len(self):
+            fresh = self.question.columns(self.genes_NG[known:])
+            held = self._columns or {name: values[:0] for name, values in fresh.items()}
+            self._columns = {name: np.concatenate([held[name], fresh[name]]) for name in fresh}
+        return {name: values[indices] for name, values in self._columns.items()}
 
     def unseen(self, genes_BG: IntArray, also: Collection[bytes] = ()) -> BoolArray:
         """Which canonical rows no finished trial, complete or failed, had; doubles count once.

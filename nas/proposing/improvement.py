@@ -8,6 +8,8 @@ the candidate may take (Emmerich et al. 2006), and the mean over its quantiles i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nas.pareto import non_dominated
@@ -33,11 +35,7 @@ class Landscape:
         edges = [_edges(column, dimensions) for column in self.known_KD.T]
         self._low = [np.concatenate([[-np.inf], edge]) for edge in edges]
         self._high = [np.concatenate([edge, [1.0]]) for edge in edges]
-        grid = np.meshgrid(*self._low, indexing="ij")
-        corners_CD = np.stack([axis.ravel() for axis in grid], axis=1) if grid else np.zeros((1, 0))
-        covers_CK = (self.known_KD[None] <= corners_CD[:, None]).all(axis=2)
-        heights_CK = np.where(covers_CK, self.heights_K, 1.0)
-        height_C: FloatArray = heights_CK.min(axis=1, initial=1.0)
+        height_C = _heights(self.heights_K, self.known_KD, edges).ravel()
         # Cells of one height stand together, so that their volumes are summed before anything
         # is asked of their height.
         self._order_C = np.argsort(height_C, kind="stable")
@@ -63,6 +61,30 @@ class Landscape:
         return Landscape(
             np.append(self.heights_K, height), np.concatenate([self.known_KD, known_D[None]])
         )
+
+
+def _heights(
+    heights_K: FloatArray, known_KD: FloatArray, edges: Sequence[FloatArray]
+) -> FloatArray:
+    """The best height of a member no worse in the known costs, in each cell of the grid.
+
+    A member counts in the cells that begin where it stands or behind: from the first such one on
+    along every axis.
+    """
+    if not edges:
+        return np.asarray(heights_K.min(initial=1.0))
+    grid = np.ones([len(edge) + 1 for edge in edges])
+    at = [
+        1 + np.searchsorted(edge, column_K)
+        for edge, column_K in zip(edges, known_KD.T, strict=True)
+    ]
+    inside_K = np.all(
+        [place_K < size for place_K, size in zip(at, grid.shape, strict=True)], axis=0
+    )
+    np.minimum.at(grid, tuple(place_K[inside_K] for place_K in at), heights_K[inside_K])
+    for axis in range(grid.ndim):
+        np.minimum.accumulate(grid, axis=axis, out=grid)
+    return grid
 
 
 def _edges(column_K: FloatArray, dimensions: int) -> FloatArray:

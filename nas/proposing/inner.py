@@ -61,10 +61,9 @@ class InnerEvolution:
     ) -> tuple[IntArray, Outlook]:
         """The best new candidates that were met, and what is expected of them."""
         space = history.question.space
-        order = best_first(history.costs_NM, history.violation_N)[: self.population // 2]
-        elite = history.genes_NG[order]
-        rows = np.concatenate([elite, space.sample_genes(rng, self.population)])
-        born = np.concatenate([rows, mutate(space, elite, rng, 1 / rows.shape[1])])
+        elite = self._elite(history)
+        drawn = space.sample_genes(rng, self.population)
+        born = np.concatenate([drawn, mutate(space, elite, rng, 1 / elite.shape[1])])
         pool = _Pool(guide, history)
         pool.add(born)
         for _ in range(self.generations):
@@ -75,6 +74,13 @@ class InnerEvolution:
             a[crossed] = cross(space, a[crossed], b[crossed], rng)
             pool.add(mutate(space, a, rng, 1 / a.shape[1]))
         return pool.rows_PG, pool.outlook
+
+    def _elite(self, history: History) -> IntArray:
+        """The best known rows: half a population of them, as soon as there are more."""
+        most = self.population // 2
+        if len(history) <= most:
+            return history.genes_NG
+        return history.genes_NG[best_first(history.costs_NM, history.violation_N)[:most]]
 
 
 @cache
