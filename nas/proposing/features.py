@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from nas.proposing.question import Columns, Question
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 from search_spaces.genes import Gene
+from search_spaces.space import SearchSpace
 
 REFERENCE = 512
 
@@ -31,49 +33,111 @@ class Features:
 
     def __init__(self, question: Question, by_gene: bool = False) -> None:
         self._question = question
-        self._by_gene = by_gene
+        self._genes = _Genes(question.space, by_gene)
         rows = question.space.sample_genes(np.random.default_rng(0), REFERENCE)
-        self._scales = [_scale(values) for values in self._raw(rows, question.columns(rows))]
+        columns = question.columns(rows)
+        bounds = np.cumsum([0, *self._genes.sizes, len(columns)])
+        self._groups = [slice(a, b) for a, b in itertools.pairwise(bounds) if a < b]
+        raw_BF = self._raw(rows, columns)
+        scales = [_scale(raw_BF[:, group]) for group in self._groups]
+        self._mean_F, self._by_F = (np.concatenate(part) for part in zip(*scales, strict=True))
 
     def __call__(self, genes_BG: IntArray, columns: Columns) -> Groups:
         """``(B, F)`` of each group, for legal rows and their free metrics."""
-        raw = self._raw(genes_BG, columns)
-        return tuple((v - mean) * by for v, (mean, by) in zip(raw, self._scales, strict=True))
+        scaled_BF = (self._raw(genes_BG, columns) - self._mean_F) * self._by_F
+        return tuple(scaled_BF[:, group] for group in self._groups)
 
-    @cached_property
-    def _places(self) -> list[tuple[int, Gene, int | None, int]]:
-        """(column, gene, its stage if it belongs to a layer, that layer) of each gene."""
-        space = self._question.space
-        made = []
-        for column, gene in enumerate(space.genes):
-            parts = gene.name.split(".")
-            stage = int(parts[0].removeprefix("stage")) if len(parts) == 3 else None
-            layer = int(parts[1].removeprefix("layer")) if len(parts) == 3 else 0
-            made.append((column, gene, stage, layer))
-        return made
-
-    def _raw(self, genes_BG: IntArray, columns: Columns) -> Groups:
-        kinds, sums = dict[str, list[FloatArray]](), dict[str, FloatArray]()
-        for column, gene, stage, layer in self._places:
-            if len(gene.choices) == 1:
-                continue
-            coded_BF = _coded(gene, genes_BG[:, column])
-            kind = gene.name.rpartition(".")[2]
-            if stage is not None:
-                coded_BF = coded_BF * self._active(genes_BG, stage, layer)[:, None]
-                place = f"{stage}.{kind}"
-                sums[place] = sums[place] + coded_BF if place in sums else coded_BF
-            kinds.setdefault(gene.name if self._by_gene else kind, []).append(coded_BF)
+    def _raw(self, genes_BG: IntArray, columns: Columns) -> FloatArray:
         logs = [np.log(np.maximum(values, 1e-12))[:, None] for values in columns.values()]
-        parts = (*kinds.values(), list(sums.values()), logs)
-        return tuple(np.concatenate(part, axis=1) for part in parts if part)
+        return np.concatenate([self._genes(genes_BG), *logs], axis=1)
 
-    def _active(self, genes_BG: IntArray, stage: int, layer: int) -> FloatArray:
-        space = self._question.space
-        column = space.layout.stage_start[stage] + 2
-        depth_B = np.array(space.spec.stages[stage].depth)[genes_BG[:, column]]
-        active: FloatArray = (layer < depth_B).astype(np.float64)
-        return active
+
+class _Genes:
+    """Gene rows as columns: each choice that is in effect adds its own row of a table.
+
+    Args:
+        space: theirs.
+        by_gene: see ``Features``.
+
+    Attributes:
+        sizes: columns of each group.
+    """
+
+    def __init__(self, space: SearchSpace, by_gene: bool) -> None:
+        self._space = space
+        self._open = [(i, gene) for i, gene in enumerate(space.genes) if len(gene.choices) > 1]
+        self._columns_G = np.array([i for i, _ in self._open], dtype=np.int64)
+        counts = [len(gene.choices) for _, gene in self._open]
+        self._first_G = np.cumsum([0, *counts])[:-1]
+        self._choices = sum(counts)
+        places = [_place(gene) for _, gene in self._open]
+        self._stage_G = np.array([stage for stage, _ in places], dtype=np.int64)
+        self._layer_G = np.array([layer for _, layer in places], dtype=np.int64)
+        kinds, sums = dict[str, int](), dict[str, int]()
+        coded = [_coded(gene, np.arange(len(gene.choices))) for _, gene in self._open]
+        for (_, gene), (stage, _), code_CF in zip(self._open, places, coded, strict=True):
+            name = self._name(gene, by_gene)
+            kinds[name] = kinds.get(name, 0) + code_CF.shape[1]
+            if stage >= 0:
+                sums[_sum_name(gene, stage)] = code_CF.shape[1]
+        self.sizes = [*kinds.values(), sum(sums.values())]
+        self._table_CF = self._table(by_gene, coded, kinds, sums)
+
+    def __call__(self, genes_BG: IntArray) -> FloatArray:
+        """``(B, F)``."""
+        chosen_BC = np.zeros((len(genes_BG), self._choices))
+        rows_B1 = np.arange(len(genes_BG))[:, None]
+        chosen_BC[rows_B1, self._first_G + genes_BG[:, self._columns_G]] = self._active(genes_BG)
+        made_BF: FloatArray = chosen_BC @ self._table_CF
+        return made_BF
+
+    def _active(self, genes_BG: IntArray) -> FloatArray:
+        """1 for genes of layers that are there, and of no layer, ``(B, G)``."""
+        active_BG = np.ones((len(genes_BG), len(self._open)))
+        for stage, start in enumerate(self._space.layout.stage_start):
+            depth_B = np.array(self._space.spec.stages[stage].depth)[genes_BG[:, start + 2]]
+            of_stage_G = self._stage_G == stage
+            active_BG[:, of_stage_G] = self._layer_G[of_stage_G] < depth_B[:, None]
+        return active_BG
+
+    def _table(
+        self,
+        by_gene: bool,
+        coded: Sequence[FloatArray],
+        kinds: Mapping[str, int],
+        sums: Mapping[str, int],
+    ) -> FloatArray:
+        """``(choices, F)``: what each choice adds to its gene's columns and to its kind's sums."""
+        starts = np.cumsum([0, *kinds.values(), *sums.values()])
+        next_of = dict(zip(kinds, starts, strict=False))
+        sum_of = dict(zip(sums, starts[len(kinds) :], strict=False))
+        table_CF = np.zeros((self._choices, starts[-1]))
+        genes = zip(self._open, coded, self._first_G, self._stage_G, strict=True)
+        for (_, gene), code_CF, first, stage in genes:
+            rows, width = slice(first, first + len(code_CF)), code_CF.shape[1]
+            name = self._name(gene, by_gene)
+            table_CF[rows, next_of[name] : next_of[name] + width] = code_CF
+            next_of[name] += width
+            if stage >= 0:
+                at = sum_of[_sum_name(gene, stage)]
+                table_CF[rows, at : at + width] = code_CF
+        return table_CF
+
+    @staticmethod
+    def _name(gene: Gene, by_gene: bool) -> str:
+        return gene.name if by_gene else gene.name.rpartition(".")[2]
+
+
+def _place(gene: Gene) -> tuple[int, int]:
+    """Stage and layer of a gene; -1 where it belongs to no layer."""
+    parts = gene.name.split(".")
+    if len(parts) < 3:
+        return -1, -1
+    return int(parts[0].removeprefix("stage")), int(parts[1].removeprefix("layer"))
+
+
+def _sum_name(gene: Gene, stage: int) -> str:
+    return f"{stage}.{gene.name.rpartition('.')[2]}"
 
 
 def _coded(gene: Gene, values_B: IntArray) -> FloatArray:
