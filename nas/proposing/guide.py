@@ -14,7 +14,7 @@ from nas.proposing.history import History
 from nas.proposing.improvement import Landscape
 from nas.proposing.models import model_of
 from nas.proposing.proxy_features import ProxyFeatures
-from nas.proposing.question import Question
+from nas.proposing.question import Columns, Question
 from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
@@ -64,7 +64,7 @@ class Guide:
 
     def __init__(self, history: History, features: ProxyFeatures | None = None) -> None:
         question = history.question
-        self._question = question
+        self._question, self._metrics = question, len(question.objectives)
         self._paid = [i for i, metric in enumerate(question.objectives) if not metric.free]
         self._height = self._paid[0] if self._paid else 0
         self._scale = _Scale(question, history)
@@ -78,21 +78,29 @@ class Guide:
 
     def outlook(self, genes_BG: IntArray) -> Outlook:
         """What is expected of legal rows."""
-        question = self._question
-        columns = question.columns(genes_BG)
-        costs_BMS = np.zeros((len(genes_BG), len(question.objectives), len(self._standard_S)))
-        for index, metric in enumerate(question.objectives):
-            if index in self._models:
-                costs_BS = self._models[index].costs(genes_BG, columns, self._standard_S)
-            else:
-                sign = -1.0 if metric.direction == "max" else 1.0
-                costs_BS = sign * columns[metric.name][:, None]
-            costs_BMS[:, index] = costs_BS
-        allowed_BS = self._allowed(costs_BMS)
-        scaled_BMS = self._scale(costs_BMS.transpose(0, 2, 1)).transpose(0, 2, 1)
-        others = np.delete(scaled_BMS, self._height, axis=1) @ self._weights_S
-        violation_B = question.free_violation(columns)
-        return Outlook(scaled_BMS[:, self._height], others, allowed_BS, violation_B)
+        columns = self._question.columns(genes_BG)
+        costs_BS = [self._costs(index, genes_BG, columns) for index in range(self._metrics)]
+        scaled_BS = [self._scale(costs, index) for index, costs in enumerate(costs_BS)]
+        known_B = [
+            scaled[:, 0] if scaled.shape[1] == 1 else scaled @ self._weights_S
+            for index, scaled in enumerate(scaled_BS)
+            if index != self._height
+        ]
+        strata = len(genes_BG), len(self._standard_S)
+        return Outlook(
+            np.broadcast_to(scaled_BS[self._height], strata),
+            np.stack(known_B, axis=1) if known_B else np.zeros((len(genes_BG), 0)),
+            self._allowed(costs_BS, strata),
+            self._question.free_violation(columns),
+        )
+
+    def _costs(self, index: int, genes_BG: IntArray, columns: Columns) -> FloatArray:
+        """Of one metric: ``(B, S)`` where it is uncertain, else ``(B, 1)``."""
+        if index in self._models:
+            return self._models[index].costs(genes_BG, columns, self._standard_S)
+        metric = self._question.objectives[index]
+        sign = -1.0 if metric.direction == "max" else 1.0
+        return sign * np.asarray(columns[metric.name], dtype=np.float64)[:, None]
 
     def no_outlook(self) -> Outlook:
         """Of no rows."""
@@ -110,13 +118,13 @@ class Guide:
         """The uncertain cost of one candidate, in the mean."""
         return float(outlook.height_BS[index] @ self._weights_S)
 
-    def _allowed(self, costs_BMS: FloatArray) -> FloatArray:
-        allowed_BS = np.ones((costs_BMS.shape[0], costs_BMS.shape[2]))
+    def _allowed(self, costs_BS: Sequence[FloatArray], strata: tuple[int, int]) -> FloatArray:
+        allowed_BS = np.ones(strata)
         names = [metric.name for metric in self._question.objectives]
         for limit in self._question.limits:
             if limit.objective.name in names and not limit.objective.free:
                 sign = -1.0 if limit.objective.direction == "max" else 1.0
-                values_BS = sign * costs_BMS[:, names.index(limit.objective.name)]
+                values_BS = sign * costs_BS[names.index(limit.objective.name)]
                 allowed_BS *= limit.excess(values_BS) <= 0
         return allowed_BS
 
@@ -141,8 +149,10 @@ class _Scale:
         width = np.array(box.worst) * signs - self._ideal
         self._width = np.where(width > 0, width, 1.0)
 
-    def __call__(self, costs: FloatArray) -> FloatArray:
-        scaled: FloatArray = (costs - self._ideal) / self._width
+    def __call__(self, costs: FloatArray, metric: int | None = None) -> FloatArray:
+        """Of all metrics ``(…, M)``, or those of one."""
+        chosen = slice(None) if metric is None else metric
+        scaled: FloatArray = (costs - self._ideal[chosen]) / self._width[chosen]
         return scaled
 
 
