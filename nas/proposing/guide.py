@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -129,6 +130,7 @@ class Guide:
         return allowed_BS
 
 
+@cache
 def _strata() -> tuple[FloatArray, FloatArray]:
     """Mean of a standard normal variable in each stratum, and the stratum's probability."""
     weights_S = np.diff(TAILS)
