@@ -50,8 +50,7 @@ class AnswerSurrogate:
         costs_N = costs_N[kept]
         self._process = shape.told(tuple(group[kept] for group in groups), margins_NI[kept])
         mean_NI, std_N, error_I = self._process.left_out()
-        self._usual = float(np.median(std_N))
-        self._error_I = np.maximum(error_I, LEAST) * self._process.scale_R * self._usual
+        self._error_I = np.maximum(error_I, LEAST) * self._process.scale_R
         right_N, luck_N = self._right(mean_NI, std_N)
         missed_N = -costs_N - right_N
         near = costs_N <= np.quantile(costs_N, NEAR)
@@ -88,17 +87,12 @@ class AnswerSurrogate:
         return costs_BS
 
     def _right(self, mean_BI: Floats, std_B: Floats) -> tuple[FloatArray, FloatArray]:
-        """Expected accuracy, and its standard deviation if images were independent, ``(B,)``.
-
-        How likely an image is answered is told by the error that is usual, also of networks far
-        from all that are known: at their own, larger one every answer would be nearer to a toss,
-        and the accuracy of whatever is unknown be told far too low. Their images that may fall
-        either way are more in proportion to their error.
-        """
-        odds_BI = mean_BI * (-LOGISTIC / self._error_I).astype(mean_BI.dtype)
+        """Expected accuracy, and its standard deviation if images were independent, ``(B,)``."""
+        odds_BI = mean_BI / self._error_I.astype(mean_BI.dtype)
+        odds_BI *= (-LOGISTIC / std_B)[:, None]
         wrong_to_right_BI = np.exp(np.minimum(odds_BI, CERTAIN, out=odds_BI), out=odds_BI)
         sure_BI = np.reciprocal(1 + wrong_to_right_BI)
         images = sure_BI.shape[1]
         right_B = sure_BI.sum(axis=1, dtype=float)
-        either_B = np.maximum(right_B - np.einsum("bi,bi->b", sure_BI, sure_BI), 0.0)
-        return right_B / images, np.sqrt(either_B * (std_B / self._usual) / images**2 + 1e-7)
+        luck_B = right_B - np.einsum("bi,bi->b", sure_BI, sure_BI)
+        return right_B / images, np.sqrt(np.maximum(luck_B, 0) / images**2 + 1e-7)
