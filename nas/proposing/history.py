@@ -136,9 +136,10 @@ class History:
 
     def distinct(self) -> IntArray:
         """Indices of the first trial of each architecture."""
-        _, first = np.unique(self.genes_NG, axis=0, return_index=True)
-        indices: IntArray = np.sort(first)
-        return indices
+        first = dict[bytes, int]()
+        for index, key in enumerate(row_keys(self.genes_NG)):
+            first.setdefault(key, index)
+        return np.fromiter(first.values(), dtype=np.int64, count=len(first))
 
     def answered(self, indices: IntArray) -> IntArray:
         """Places in ``indices`` whose margins are known; none unless most are, and enough."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 POOL = 200
 SHORTLIST = 8  # candidates that proxies are paid for, in batches
-LOOKED = 24  # candidates that are looked at again at once
+LOOKED = 12  # candidates that are looked at again at once
 SPREAD = 1000
 ROUNDS, ENOUGH = 20, 5
 
@@ -62,7 +62,7 @@ class InnerEvolution:
         """The best new candidates that were met, and what is expected of them."""
         space = history.question.space
         elite = self._elite(history)
-        drawn = space.sample_genes(rng, self.population)
+        drawn = space.sample_genes(rng, self.population // 2)
         born = np.concatenate([drawn, mutate(space, elite, rng, 1 / elite.shape[1])])
         pool = _Pool(guide, history)
         pool.add(born)
@@ -156,16 +156,18 @@ def spread_rows(history: History, count: int, rng: np.random.Generator) -> IntAr
     violation_B = question.free_violation(question.columns(rows))
     order = np.argsort(violation_B, kind="stable")
     rows = rows[order[: max(count, int((violation_B <= 0).sum()))]]
-    place_BF = _places(history, rows)
+    place_BF, known_NF = _places(history, rows), _places(history, history.genes_NG)
+    size_B = np.square(place_BF).sum(axis=1)
     distance_B = np.full(len(rows), np.inf)
-    for known_F in _places(history, history.genes_NG):
-        distance_B = np.minimum(distance_B, ((place_BF - known_F) ** 2).sum(axis=1))
+    if len(known_NF):
+        near_BN = np.square(known_NF).sum(axis=1) - 2 * place_BF @ known_NF.T
+        distance_B = size_B + near_BN.min(axis=1)
     chosen = list[int]()
     for _ in range(count):
         chosen.append(int(np.argmax(distance_B)))
-        near_B = ((place_BF - place_BF[chosen[-1]]) ** 2).sum(axis=1)
+        near_B = size_B + size_B[chosen[-1]] - 2 * place_BF @ place_BF[chosen[-1]]
         distance_B = np.minimum(distance_B, near_B)
-        distance_B[chosen[-1]] = -1.0
+        distance_B[chosen] = -1.0
     apart: IntArray = rows[np.array(chosen)]
     return apart
 
