@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cli_commands import COMMANDS
+from nas.cli.commands import COMMANDS
 from nas.config.registries import KINDS, names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ COMPOSE = """
 import shlex, sys
 from pathlib import Path
 from nas.cli import split_words
-from nas.cli_compose import compose_and_call
+from nas.cli.compose import compose_and_call
 from nas.config import save_config
 from search_spaces.errors import UserError
 from search_spaces.registry import load_plugins

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nas.cli_commands import COMMANDS
+from nas.cli.commands import COMMANDS
 from nas.dashboard.state import Chosen
 from nas.run_folder import RunFolder
 from search_spaces.architecture import Architecture, OpSetting

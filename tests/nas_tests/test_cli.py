@@ -11,7 +11,7 @@ import types
 import pytest
 
 from nas.cli import main, split_words
-from nas.cli_commands import COMMANDS
+from nas.cli.commands import COMMANDS
 from nas.config import HardwareConfig, RunConfig, run_folder, save_config
 from nas.run_folder import RunFolder
 from search_spaces.errors import UserError

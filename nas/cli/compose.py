@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas.cli_errors import check_added, explained
+from nas.cli.errors import check_added, explained
 from nas.config import RunConfig, SearchConfig, load_config, validate
 from nas.config.registries import names, registry
 from nas.data.recipes import RECIPES
@@ -170,7 +170,7 @@ def _check_package() -> None:
     """Refuse to read another package's ``conf``: names this short are easily shadowed."""
     import conf
 
-    expected = Path(__file__).resolve().parent.parent / "conf"
+    expected = Path(__file__).resolve().parents[2] / "conf"
     found = [Path(path).resolve() for path in conf.__path__]
     if expected not in found:
         raise UserError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nas.cli_keys import allowed_at, composed_keys, group_options, schema_keys, unknown_key
+from nas.cli.keys import allowed_at, composed_keys, group_options, schema_keys, unknown_key
 from search_spaces.errors import UserError, bad_value, unknown_name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from nas.cli_commands import COMMANDS, Command
+from nas.cli.commands import COMMANDS, Command
 from nas.config.fields import Key, keys
 from nas.config.schema import RunConfig
 

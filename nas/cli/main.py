@@ -16,8 +16,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nas.cli_commands import COMMANDS, Command
-from nas.cli_secrets import hidden
+from nas.cli.commands import COMMANDS, Command
+from nas.cli.secrets import hidden
 from nas.masking import masked
 from search_spaces.errors import UserError, nearest, unknown_name
 
@@ -67,7 +67,7 @@ def _say(line: str, code: int) -> int:
 
 def _dispatch(args: list[str]) -> None:
     if not args or args[0] in (*_HELP, "help"):
-        from nas.cli_help import main_help
+        from nas.cli.help import main_help
 
         sys.stdout.write(main_help())
         return
@@ -81,7 +81,7 @@ def _dispatch(args: list[str]) -> None:
         raise unknown_name("command", name, COMMANDS)
     command = COMMANDS[name]
     if any(word in _HELP for word in rest):
-        from nas.cli_help import command_help
+        from nas.cli.help import command_help
 
         sys.stdout.write(command_help(command))
         return
@@ -104,7 +104,7 @@ def _compose(command: Command, words: list[str]) -> None:
     if reads and not any(text.startswith("run=") for text in overrides):
         line = f"formfinder {command.name} {command.usage}"
         raise UserError(f"{command.name}: the run is missing: {line}")
-    from nas.cli_compose import compose_and_call
+    from nas.cli.compose import compose_and_call
     from search_spaces.registry import load_plugins
 
     load_plugins()
@@ -161,7 +161,7 @@ def _flag_value(name: str) -> str:
 
 def _run_override(word: str) -> str:
     if not os.path.isdir(os.path.expanduser(word)):
-        from nas.cli_keys import schema_keys
+        from nas.cli.keys import schema_keys
 
         close = nearest(word, [*schema_keys(), "data", "space", "hardware", "sampler", "executor"])
         hint = f"; did you mean {close}=...?" if close else ""

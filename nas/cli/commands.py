@@ -149,7 +149,7 @@ COMMANDS: dict[str, Command] = {
             name="merge",
             summary="one front from several runs of the same space and data",
             usage="RUN RUN ... [name=NAME] [out_dir=DIR]",
-            target="nas.cli_merge:merge",
+            target="nas.cli.merge:merge",
             details="Writes front.json and report.html to runs/NAME (merged). Members keep\n"
             "their run, seed, weights and profile; fronts of different profiles stay apart.",
             examples=("formfinder merge runs/digits-cpu-s0 runs/digits-cpu-s1 name=seeds",),
@@ -185,7 +185,7 @@ COMMANDS: dict[str, Command] = {
             name="list",
             summary="what there is to choose from: attention types, samplers, ...",
             usage="[KIND]",
-            target="nas.cli_list:list_members",
+            target="nas.cli.list:list_members",
             details="Plug-ins of FORMFINDER_PLUGINS and of installed packages are included.",
             examples=("formfinder list", "formfinder list attention"),
         ),
@@ -205,7 +205,7 @@ COMMANDS: dict[str, Command] = {
             name="weights",
             summary="a space file that others' weights fit",
             usage="SOURCE:WHERE",
-            target="nas.cli_weights:weights",
+            target="nas.cli.weights:weights",
             details="Reads weights as init=SOURCE:WHERE does and prints the space that a run\n"
             "needs to start from them. formfinder list weights names the sources.",
             examples=(
@@ -217,7 +217,7 @@ COMMANDS: dict[str, Command] = {
             name="describe",
             summary="an architecture or a run, layer by layer",
             usage="FILE.json | RUN | deit_tiny [hardware=NAME]",
-            target="nas.cli_describe:describe",
+            target="nas.cli.describe:describe",
             details="Shows tokens, parameters and multiply-adds of each layer. member=DIGEST is\n"
             "one of a run's front; hardware=NAME batch=N tells where time goes there,\n"
             "and measure=true runs the network on hardware=cpu beside the estimate.",
