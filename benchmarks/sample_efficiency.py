@@ -29,6 +29,7 @@ from rivals import run_optuna, run_pymoo, run_registered
 from scipy import stats
 
 from nas.runtimes.base import FloatArray
+from nas.steps.batches import proposed_at_once
 from nas.study import Prefilter
 
 LANDSCAPES = {"live": live, "enumerated": enumerated, "surrogate": surrogate}
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("landscape", choices=LANDSCAPES)
     parser.add_argument("run", type=Path, help="run folder with weights and profile")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--batch", type=int, default=6, help="proposals of ours at once")
+    parser.add_argument("--batch", type=int, help="proposals of ours at once; default: as a run's")
     parser.add_argument("--out", type=Path, default=Path("sample_efficiency"))
     parser.add_argument("--only", nargs="*", help="strategies; default: all")
     options = parser.parse_args()
@@ -82,7 +83,8 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     inherited = Inherited(options.run, options.out / f"{options.run.name}.evaluations.jsonl")
-    landscape = LANDSCAPES[options.landscape](inherited, options.batch)
+    at_once = options.batch or proposed_at_once(inherited.run)
+    landscape = LANDSCAPES[options.landscape](inherited, at_once)
     path = options.out / f"{options.landscape}.json"
     curves = json.loads(path.read_text()) if path.exists() else {}
     for seed in range(options.seeds):

@@ -91,7 +91,9 @@ class SearchConfig:
     patience: int | None = resumable(
         None, "stop after so many trials without a gain in hypervolume; null: no"
     )
-    batch_size: int = identity(6, "candidates proposed at once")
+    batch_size: int | None = identity(
+        None, "candidates proposed at once; null: 6, or 12 where evaluations are short"
+    )
     mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
     first_look: int | None = identity(
         1024, "val images that hopeless candidates are judged by; null: all"

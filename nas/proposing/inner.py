@@ -62,7 +62,7 @@ class InnerEvolution:
         """The best new candidates that were met, and what is expected of them."""
         space = history.question.space
         elite = self._elite(history)
-        drawn = space.sample_genes(rng, self.population // 2)
+        drawn = space.sample_genes(rng, self.population)
         born = np.concatenate([drawn, mutate(space, elite, rng, 1 / elite.shape[1])])
         pool = _Pool(guide, history)
         pool.add(born)

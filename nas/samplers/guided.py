@@ -35,7 +35,7 @@ class GuidedOptions:
     """
 
     n_startup: int = 20
-    population: int = 300
+    population: int = 200
     generations: int = 4
     features: tuple[str, ...] = ()
 

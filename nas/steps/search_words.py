@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-import numpy as np
-
 from nas.display import Display, duration
 from nas.evaluation import EvaluationStore
 from nas.hardware.machine import usable_cores
 from nas.objectives import Limit
 from nas.run import Run
+from nas.steps.batches import evaluation_macs, proposed_at_once
 from nas.study import (
     FinishedTrial,
     FirstLook,
@@ -56,9 +55,7 @@ def _seconds_each(run: Run, store: EvaluationStore, weights: str) -> float:
     ]
     if len(known) >= FEW:
         return median(known)
-    genes = run.space.sample_genes(np.random.default_rng(0), 256)
-    macs = float(run.costs(genes).macs_B.mean()) * len(run.dataset.val)
-    return macs / MACS_PER_SECOND + OVERHEAD_S
+    return evaluation_macs(run) / MACS_PER_SECOND + OVERHEAD_S
 
 
 @contextmanager
@@ -68,7 +65,7 @@ def watched(run: Run, display: Display) -> Iterator[Callable[[FinishedTrial], No
     Timed from the first trial to the same place of the next batch: without the workers' start, but
     with the time that proposing a batch takes.
     """
-    search = run.config.search
+    search, at_once = run.config.search, proposed_at_once(run)
     first, began = count_trials(run.folder.study), 0.0
     with display.bar("search", search.trials, "trials", done=first) as bar:
 
@@ -80,8 +77,8 @@ def watched(run: Run, display: Display) -> Iterator[Callable[[FinishedTrial], No
             left = search.trials - trial.number - 1
             if done == 1:
                 began = time.monotonic()
-            if done == search.batch_size + 1 and left and not display.draws:
-                seconds = (time.monotonic() - began) / search.batch_size * left
+            if done == at_once + 1 and left and not display.draws:
+                seconds = (time.monotonic() - began) / at_once * left
                 if search.minutes is not None:
                     seconds = min(seconds, 60 * search.minutes)
                 display.line(f"about {duration(max(seconds, 1))} left, as the first batch went")

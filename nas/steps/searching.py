@@ -23,6 +23,7 @@ from nas.proxies.maths.evaluating import with_proxies
 from nas.run import Run
 from nas.runtimes.base import FloatArray
 from nas.starting import started_with
+from nas.steps.batches import proposed_at_once
 from nas.steps.profiling import load_predictor
 from nas.steps.proxy_words import about_proxies
 from nas.steps.search_words import announce_search, report_search, watched
@@ -71,7 +72,7 @@ def search(
         sampler=config.sampler.name,
         sampler_options=config.sampler.options,
         seed=config.seed,
-        batch_size=config.search.batch_size,
+        batch_size=proposed_at_once(run),
         tried_first=_tried_first(run, display),
         prefilter=prefilter_of(config.search),
         box=_box(config.search, reachable),
