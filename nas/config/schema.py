@@ -92,7 +92,7 @@ class SearchConfig:
         None, "stop after so many trials without a gain in hypervolume; null: no"
     )
     batch_size: int | None = identity(
-        None, "candidates proposed at once; null: 6, or 12 where evaluations are short"
+        None, "candidates proposed at once; null: 12 if evaluations are short, else 6"
     )
     mirror: str | None = resumable(None, "database that gets a copy of finished trials; null: none")
     first_look: int | None = identity(
