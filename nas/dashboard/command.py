@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def dashboard(args: Sequence[str]) -> None:
     warm_up(state)
     jobs = Jobs()
     hosts = LOCAL if words.host in LOCAL else ()
+    signal.signal(signal.SIGTERM, _stop)  # of services and containers: ends as Ctrl-C does
     try:
         server = _listen(make_app(state, jobs, hosts).server, words)
         _say(words, server.server_port, len(runs))
@@ -55,6 +57,10 @@ def dashboard(args: Sequence[str]) -> None:
         sys.stdout.write("\n")
     finally:
         jobs.close()
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def parse(args: Sequence[str]) -> Words:

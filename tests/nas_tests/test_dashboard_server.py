@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -364,3 +366,20 @@ def test_the_page_is_told_by_what_it_holds():
     assert moved == View(x="macs", tab="table", point="good|abc")  # a zoom is one of its axes
     press = numbered(chosen("good|#3"))
     assert view_after(before, asked, same, press, ["good"]).point == "good|#3"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_told_to_and_leaves_nothing_behind(places, tmp_path, sign):
+    code = "import sys; from nas.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "dashboard", str(places), "--port", "0"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        text=True,
+    )
+    with process:
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        assert list(tmp_path.iterdir()), "where results are kept while it runs"
+        process.send_signal(sign)
+        assert process.wait(60) == 0
+    assert not list(tmp_path.iterdir())
