@@ -20,25 +20,21 @@ from search_spaces.space import SearchSpace
 from search_spaces.walk import Trace
 from search_spaces.workload import Count, Kernel, Sizes, peak_live, total
 from supernet.features import Features
-from supernet.network import head_specs, inside_specs, mlp_specs, special_specs
+from supernet.layer_prices import LayerPrices
+from supernet.network import head_specs, special_specs
 from supernet.prices import Priced, Prices, grouped
 from supernet.ragged import traced
 from supernet.workload import (
     BYTES_FP32,
     MB,
-    LayerChoice,
-    attention_section,
     head_section,
     held,
     lifted,
-    mlp_section,
     parameter_count,
-    reduction_section,
     stage_input,
 )
 
 FloatArray = npt.NDArray[np.float64]
-RELATIVES = 4096  # combinations of one pair of operators that are priced at once
 EMPTY: Mapping[str, Sequence[Kernel]] = {}
 
 
@@ -133,7 +129,7 @@ class SpaceCosts:
         self.space = space
         self.num_classes = num_classes
         self.liveness = liveness
-        self._tables = [_LayerTable(self, number) for number in range(len(space.spec.stages))]
+        self._tables = [LayerPrices(self, number) for number in range(len(space.spec.stages))]
         self._parts: dict[str, Prices] = {}
 
     @cached_property
@@ -234,11 +230,12 @@ class SpaceCosts:
         found = [positions.index(node.inside) for node in self.space.automaton.nodes]
         return np.array(found, dtype=np.int64)
 
-    def _width_gene(self, number: int) -> int:
+    def width_gene(self, number: int) -> int:
+        """Column of a stage's width."""
         return self.space.layout.stage_start[number] + 1
 
     def _width(self, genes: IntArray, number: int) -> IntArray:
-        return np.array(self.space.spec.stages[number].width)[genes[:, self._width_gene(number)]]
+        return np.array(self.space.spec.stages[number].width)[genes[:, self.width_gene(number)]]
 
     def _prices(self, part: str, *dims: int) -> Prices:
         if part not in self._parts:
@@ -258,7 +255,7 @@ class SpaceCosts:
         )
 
     def _embedding(self, genes: IntArray, trace: Trace) -> Priced:
-        spec, width = self.space.spec, self._width_gene(0)
+        spec, width = self.space.spec, self.width_gene(0)
         table = self._prices(
             "embedding", len(spec.embedding), len(spec.patch_size), len(spec.stages[0].width)
         )
@@ -279,7 +276,7 @@ class SpaceCosts:
         return self.row(np.size(sizes.width), params, kernels)
 
     def _position(self, genes: IntArray, trace: Trace) -> Priced:
-        spec, width = self.space.spec, self._width_gene(0)
+        spec, width = self.space.spec, self.width_gene(0)
         cards = [self.space.cards.position[setting.op] for setting in spec.position]
         node = trace.start_B.copy()
         for index, card in enumerate(cards):
@@ -305,7 +302,7 @@ class SpaceCosts:
 
     def _head(self, genes: IntArray, trace: Trace) -> Priced:
         number = len(self.space.spec.stages) - 1
-        node, width = _last_node(trace, number), genes[:, self._width_gene(number)]
+        node, width = _last_node(trace, number), genes[:, self.width_gene(number)]
         widths = self.space.spec.stages[number].width
         table = self._prices("head", len(widths), len(self.space.automaton.nodes))
 
@@ -322,7 +319,7 @@ class SpaceCosts:
             _last_node(trace, number - 1),
             genes[:, self.space.layout.stage_start[number]],
         )
-        before, behind = self._width_gene(number - 1), self._width_gene(number)
+        before, behind = self.width_gene(number - 1), self.width_gene(number)
         table = self._prices(
             f"transition {number}",
             len(spec.stages[number].transition),
@@ -346,127 +343,6 @@ class SpaceCosts:
 
         codes = table.code(chosen, genes[:, before], genes[:, behind], left)
         return table.look_up(codes, grouped(chosen, price))
-
-
-class _LayerTable:
-    """Priced combinations of (node in front, width, attention, heads, MLP ratio, reduction)."""
-
-    def __init__(self, owner: SpaceCosts, number: int) -> None:
-        self.owner = owner
-        self.number = number
-        self.stage = owner.space.spec.stages[number]
-        stage = self.stage
-        self.dims = (
-            len(owner.space.automaton.nodes),
-            len(stage.width),
-            len(stage.attention),
-            len(stage.heads),
-            len(stage.mlp_ratio),
-            len(stage.reduction),
-        )
-        self.prices = Prices(self.dims, 2 + len(owner.feature_names))
-
-    def look_up(self, genes: IntArray, trace: Trace) -> Priced:
-        """Sums over the stage's layers, and the largest of their peaks."""
-        layout, before_BL = self.owner.space.layout, trace.before[self.number]
-        columns = layout.layer_start(self.number, 0) + 4 * np.arange(before_BL.shape[1])
-        attention, heads, ratio, reduction = (genes[:, columns + i] for i in range(4))
-        width = np.broadcast_to(genes[:, [self.owner._width_gene(self.number)]], before_BL.shape)
-        active_BL = before_BL != DEAD
-        node = np.where(active_BL, before_BL, 0)
-        codes_BL = self.prices.code(node, width, attention, heads, ratio, reduction)
-        missing = codes_BL[active_BL & (self.prices.index[codes_BL] == DEAD)]
-        if len(missing):
-            self._price(np.unique(missing))
-        at_BL = np.where(active_BL, self.prices.index[codes_BL], 0)
-        peak = self.prices.peaks[at_BL].max(axis=1)
-        return self._sums(at_BL), peak
-
-    def _sums(self, at_BL: IntArray) -> FloatArray:
-        sums = self.prices.rows[at_BL[:, 0]]
-        for at_B in at_BL.T[1:]:
-            sums += self.prices.rows[at_B]
-        return sums
-
-    def _price(self, codes: IntArray) -> None:
-        missing = self._with_relatives(codes)
-        columns = self.prices.choices(missing)
-        rows = np.zeros((len(missing), self.prices.rows.shape[1]))
-        peaks = np.zeros((len(missing), 2))
-        inside = self.owner.inside[columns[:, 0]]
-        letters = (inside * self.dims[2] + columns[:, 2]) * self.dims[5] + columns[:, 5]
-        for letter in np.unique(letters):
-            group = np.flatnonzero(letters == letter)
-            rows[group], peaks[group] = self._formulas(columns[group])
-        self.prices.add(missing, rows, peaks)
-
-    def _with_relatives(self, codes: IntArray) -> IntArray:
-        """Also all others with the same operators that have no price yet, where they are few: the
-        formulas take as long for one as for a thousand.
-        """
-        _, widths, _, heads, ratios, _ = self.dims
-        columns = self.prices.choices(codes)
-        steps, found = self.owner.space.automaton.steps[self.number], [codes]
-        for attention, reduction in np.unique(columns[:, [2, 5]], axis=0):
-            nodes = np.flatnonzero(steps[: self.dims[0], attention, reduction] != DEAD)
-            if len(nodes) * widths * heads * ratios <= RELATIVES:
-                sizes = np.indices((len(nodes), widths, heads, ratios)).reshape(4, -1)
-                letter = np.full_like(sizes[0], attention), np.full_like(sizes[0], reduction)
-                axes = (nodes[sizes[0]], sizes[1], letter[0], sizes[2], sizes[3], letter[1])
-                found.append(self.prices.code(*axes))
-        every = np.unique(np.concatenate(found))
-        unpriced: IntArray = every[self.prices.index[every] == DEAD]
-        return unpriced
-
-    def _formulas(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Rows of one (attention, reduction) pair under one kind of position inside of attention,
-        straight from the cards' formulas.
-        """
-        owner, stage = self.owner, self.stage
-        cards, automaton = owner.space.cards, owner.space.automaton
-        node, width, attention, heads, ratio, reduction = columns.T
-        mixer_setting, reducer_setting = (
-            stage.attention[attention[0]],
-            stage.reduction[reduction[0]],
-        )
-        mixer, reducer = cards.attention[mixer_setting.op], cards.reduction[reducer_setting.op]
-        position = automaton.nodes[node[0]].inside
-        inside = () if position is None else inside_specs(mixer, position)
-        hidden = np.array([[stage.hidden(w, r) for r in stage.mlp_ratio] for w in stage.width])
-        before = Sizes(
-            width=np.array(stage.width)[width],
-            heads=np.array(stage.heads)[heads] * mixer.has_heads,
-            head_dim=owner.space.spec.head_dim * mixer.has_heads,
-            hidden=hidden[width, ratio],
-            relative=int(bool(inside)),
-            **owner.geometry_columns(node),
-        )
-        behind = automaton.steps[self.number][node, attention, reduction]
-        after = before.but(**owner.geometry_columns(behind))
-        special = owner.space.spec.special_tokens
-        reduces = reducer_setting.op != "none"
-        layer = LayerChoice(
-            mixer=mixer,
-            mixing_setting=mixer_setting,
-            reducer=reducer,
-            reducing_setting=reducer_setting,
-            wants=reducer.score(mixer.gives_scores(special)) if reduces else None,
-            before=before,
-            mixing=after if reducer.hook == "before_attention" else before,
-            mlp=before if reducer.hook == "between_blocks" else after,
-            after=after,
-        )
-        mixing, reducing = attention_section(layer), reduction_section(layer)
-        kernels = [*mixing, *reducing, *mlp_section(layer)]
-        params = (
-            parameter_count((*mixer.specs(mixer_setting), *inside), layer.mixing)
-            + parameter_count(reducer.parameters(reducer_setting), after)
-            + parameter_count(mlp_specs(), layer.mlp)
-        )
-        sections = {str(mixer_setting): mixing}
-        if reduces:
-            sections[str(reducer_setting)] = reducing
-        return owner.row(len(columns), params, kernels, sections)
 
 
 def _last_node(trace: Trace, number: int) -> IntArray:
