@@ -12,6 +12,7 @@ from nas.roofline.energy import energy_j
 from nas.roofline.kernels import PRODUCTS, KernelTime, Setting, misaligned, price
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_bytes
 from nas.roofline.spec import BYTES
+from nas.roofline.traced import Traced
 from search_spaces.architecture import Architecture
 from search_spaces.errors import bad_value, unknown_name
 from search_spaces.presets import PRESETS, preset
@@ -145,7 +146,10 @@ def estimate(
 
 def estimate_work(work: Workload, device: str, setting: Setting) -> Estimate:
     """The same for a workload and a setting that are known to be good."""
-    named = [(layer.name, kernel) for layer in work.layers for kernel in layer.kernels]
+    layers = work.layers
+    if isinstance(work, Traced):
+        layers = work.under(setting.precision == "amp", setting.compiled, setting.spec.kind).layers
+    named = [(layer.name, kernel) for layer in layers for kernel in layer.kernels]
     times = [price(kernel, setting) for _, kernel in named]
     latency_s = float(total_s(times, setting))
     memory_mb, flash_mb = _memory(work, setting)

@@ -9,19 +9,23 @@ background", tile and wave quantisation) and the launch. Every function takes in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from nas.roofline.lowering import Lowered
 from nas.roofline.spec import BYTES, Spec
 from search_spaces.workload import Count, Kernel, ceil_div
 
-PRODUCTS = ("linear", "attention", "matmul", "conv")
+PRODUCTS = ("linear", "attention", "matmul", "conv", "depthwise")
 RAMP_US = {"gpu": 4.0, "cpu": 0.5, "mcu": 0.0}
 """Until all units are busy and all are done again, microseconds."""
 
-FLOPS = {"gelu": 30, "softmax": 24, "norm": 8}
+STRIDED = {"gpu": 2.0, "cpu": 4.0, "mcu": 1.0}
+"""How much dearer it is to read across the order in which elements lie."""
+
+FLOPS = {"gelu": 30, "exponential": 15, "softmax": 24, "norm": 8}
 """Operations an element moved where they are many; an exponential is worth about ten."""
 CPU_FLOPS = {**FLOPS, "gelu": 15}
 """Vector libraries of processors make the error function of one short polynomial."""
@@ -122,12 +126,20 @@ def price(kernel: Kernel, setting: Setting) -> KernelTime:
         kernel: for one image, as workloads list them.
         setting: how it is run.
     """
+    if isinstance(kernel, Lowered) and kernel.fixed:
+        setting = replace(setting, batch=1)
     runs = np.minimum(kernel.moved + kernel.macs, 1)  # absent kernels cost nothing
+    if isinstance(kernel, Lowered):
+        runs = 1
     moved_bytes = traffic(kernel, setting)
     ramp_s = RAMP_US[setting.spec.kind] * 1e-6
     launches = runs * _launches(kernel, setting)
     compute_s = _compute_s(kernel, setting) + ramp_s * launches
     memory_s = _memory_s(moved_bytes, setting) + ramp_s * launches
+    if isinstance(kernel, Lowered) and kernel.strided:
+        crossed = kernel.strided * setting.batch * BYTES[setting.precision]
+        more = STRIDED[setting.spec.kind] - 1
+        memory_s = memory_s + _memory_s(moved_bytes, setting) * more * crossed / moved_bytes
     if kernel.op == "attention" and not setting.fused_attention:
         memory_s = memory_s + compute_s  # products and softmax are kernels one after another
     return KernelTime(compute_s, memory_s, launches, kernel.macs * setting.batch, moved_bytes)
@@ -144,6 +156,8 @@ def traffic(kernel: Kernel, setting: Setting) -> Any:
     batch, precision = setting.batch, setting.precision
     moved, amp = kernel.moved * batch, precision == "amp"
     size: float = BYTES[precision]
+    if isinstance(kernel, Lowered):
+        return (moved + kernel.weights) * size + _map_traffic(kernel, setting)
     if kernel.op == "norm":
         if setting.compiled:
             return moved / 2 * size
@@ -153,11 +167,18 @@ def traffic(kernel: Kernel, setting: Setting) -> Any:
     made = moved * size + kernel.weights * (6 + size if amp else size)
     if kernel.op == "conv" and amp:  # its input is of fp32, and copied
         made = made + (moved - kernel.m * kernel.n * batch) * 6
-    if kernel.op == "attention" and not setting.fused_attention:
-        accesses = 16 if amp else 4 * size  # written, softmax read and written, read
-        made = made + kernel.repeat * kernel.m * kernel.n * batch * accesses
-        if not setting.compiled:  # heads are copied side by side, before and behind
-            made = made + 2 * moved * size
+    return made + _map_traffic(kernel, setting)
+
+
+def _map_traffic(kernel: Kernel, setting: Setting) -> Any:
+    """Bytes of the map of logits, where attention is not fused."""
+    if kernel.op != "attention" or setting.fused_attention:
+        return 0
+    size = BYTES[setting.precision]
+    accesses = 16 if setting.precision == "amp" else 4 * size  # written, softmax, read
+    made = kernel.repeat * kernel.m * kernel.n * setting.batch * accesses
+    if not setting.compiled:  # heads are copied side by side, before and behind
+        made = made + 2 * kernel.moved * setting.batch * size
     return made
 
 
@@ -173,6 +194,9 @@ def misaligned(kernel: Kernel, setting: Setting) -> Any:
 
 
 def _launches(kernel: Kernel, setting: Setting) -> float:
+    if isinstance(kernel, Lowered):
+        parts = 7 if kernel.op == "attention" and not setting.fused_attention else 0
+        return float(kernel.launches + (0 if setting.compiled else parts))
     if setting.compiled:
         return 0.0 if kernel.op == "norm" else 1.0
     copies = setting.precision == "amp" and kernel.op in ("norm", "linear", "conv")
@@ -182,6 +206,12 @@ def _launches(kernel: Kernel, setting: Setting) -> float:
 
 def _compute_s(kernel: Kernel, setting: Setting) -> Any:
     spec = setting.spec
+    if isinstance(kernel, Lowered) and kernel.op not in PRODUCTS:
+        kinds = CPU_FLOPS if spec.kind == "cpu" else FLOPS
+        operations = sum(kinds.get(name, 1) * elements for name, elements in kernel.work)
+        return operations * setting.batch / _vector(setting)
+    if kernel.op == "depthwise":
+        return kernel.macs * setting.batch * 2 / (_vector(setting) * SHALLOW)
     if kernel.op not in PRODUCTS:
         per_element = (CPU_FLOPS if spec.kind == "cpu" else FLOPS).get(kernel.op, 1)
         return kernel.moved * setting.batch * per_element / _vector(setting)
