@@ -146,10 +146,8 @@ def estimate(
 
 def estimate_work(work: Workload, device: str, setting: Setting) -> Estimate:
     """The same for a workload and a setting that are known to be good."""
-    layers = work.layers
-    if isinstance(work, Traced):
-        layers = work.under(setting.precision == "amp", setting.compiled, setting.spec.kind).layers
-    named = [(layer.name, kernel) for layer in layers for kernel in layer.kernels]
+    run = _as_run(work, setting)
+    named = [(layer.name, kernel) for layer in run.layers for kernel in layer.kernels]
     times = [price(kernel, setting) for _, kernel in named]
     latency_s = float(total_s(times, setting))
     memory_mb, flash_mb = _memory(work, setting)
@@ -166,6 +164,15 @@ def estimate_work(work: Workload, device: str, setting: Setting) -> Estimate:
         flash_mb=flash_mb,
         kernels=_parts(named, times, setting),
     )
+
+
+def _as_run(work: Workload, setting: Setting) -> Workload:
+    """The kernels that run: those of a traced module follow from how it is run."""
+    if not isinstance(work, Traced):
+        return work
+    spec, precision = setting.spec, setting.precision
+    units = spec.matrix_units(precision)
+    return work.under(precision == "amp", setting.compiled, spec.kind, turned=units)
 
 
 def total_s(times: Sequence[KernelTime], setting: Setting) -> Any:

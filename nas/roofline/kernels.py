@@ -22,11 +22,20 @@ PRODUCTS = ("linear", "attention", "matmul", "conv", "depthwise")
 RAMP_US = {"gpu": 4.0, "cpu": 0.5, "mcu": 0.0}
 """Until all units are busy and all are done again, microseconds."""
 
-STRIDED = {"gpu": 2.0, "cpu": 4.0, "mcu": 1.0}
+STRIDED = {"gpu": 2.0, "cpu": 1.0, "mcu": 1.0}
 """How much dearer it is to read across the order in which elements lie."""
 
 FLOPS = {"gelu": 30, "exponential": 15, "softmax": 24, "norm": 8}
 """Operations an element moved where they are many; an exponential is worth about ten."""
+WORK = {
+    "gpu": {"gelu": 30, "exponential": 15, "softmax": 24, "norm": 8, "pool": 4, "crossing": 0},
+    "cpu": {"gelu": 55, "exponential": 50, "softmax": 60, "norm": 60, "pool": 60, "crossing": 50},
+    "mcu": {"gelu": 30, "exponential": 30, "softmax": 30, "norm": 8, "pool": 4, "crossing": 4},
+}
+"""Likewise for kernels of traced networks: instructions an element, or a tap of a pooling.
+
+Those of processors are what torch 2.15 takes on one core with AVX2, as a share of its vector peak:
+polynomials and divisions in vectors, but pooling and reading across the order one by one."""
 CPU_FLOPS = {**FLOPS, "gelu": 15}
 """Vector libraries of processors make the error function of one short polynomial."""
 ALIGNED_BYTES = 16
@@ -35,6 +44,19 @@ MISALIGNED = 1.5
 
 MISALIGNED_MAPS = 4.0
 """Likewise, of batched products over maps of logits: with 197 keys no row but the first is."""
+
+FILL, FILL_BATCHED = 64, 16
+"""Depth worth of filling and draining a GPU's block; of batched products several blocks share a
+unit, and hide most of it from each other."""
+
+ATTENTION = 0.85
+"""Of large products' speed, what those inside of a processor's fused attention reach."""
+
+DEPTHWISE = {"gpu": (40.0, 5.0), "cpu": (30.0, 1.5), "mcu": (0.0, 2.0)}
+"""Instructions of a depth-wise convolution: for an output, and for a tap of it."""
+
+LEAST_DEPTH = {"gpu": 64, "cpu": 1, "mcu": 1}
+"""Depth that a convolution's block is computed with at least: whole steps, of eight channels a tap."""
 
 SHALLOW, SHALLOW_DEPTH = 0.2, 32
 """Depth-wise convolutions (fewer inputs to an output) leave matrix units unused, and reach this
@@ -207,11 +229,12 @@ def _launches(kernel: Kernel, setting: Setting) -> float:
 def _compute_s(kernel: Kernel, setting: Setting) -> Any:
     spec = setting.spec
     if isinstance(kernel, Lowered) and kernel.op not in PRODUCTS:
-        kinds = CPU_FLOPS if spec.kind == "cpu" else FLOPS
+        kinds = WORK[spec.kind]
         operations = sum(kinds.get(name, 1) * elements for name, elements in kernel.work)
+        operations = operations + kernel.strided * kinds["crossing"]
         return operations * setting.batch / _vector(setting)
-    if kernel.op == "depthwise":
-        return kernel.macs * setting.batch * 2 / (_vector(setting) * SHALLOW)
+    if isinstance(kernel, Lowered) and kernel.op == "depthwise":
+        return _depthwise_s(kernel, setting)
     if kernel.op not in PRODUCTS:
         per_element = (CPU_FLOPS if spec.kind == "cpu" else FLOPS).get(kernel.op, 1)
         return kernel.moved * setting.batch * per_element / _vector(setting)
@@ -223,20 +246,36 @@ def _compute_s(kernel: Kernel, setting: Setting) -> Any:
         repeat = repeat * setting.batch
     else:
         rows = rows * setting.batch
-    dense = _product_s(rows, kernel.n, kernel.k, repeat, setting, per_unit)
+    fill = FILL_BATCHED if kernel.op == "matmul" else FILL
+    depth = kernel.k
+    if isinstance(kernel, Lowered) and kernel.op == "conv":  # few inputs are filled up
+        depth = np.maximum(depth, LEAST_DEPTH[spec.kind])
+    dense = _product_s(rows, kernel.n, depth, repeat, setting, per_unit, fill)
     dense = dense * (1 + (MISALIGNED - 1) * misaligned(kernel, setting))
-    if kernel.op != "conv":
+    if kernel.op != "conv" or isinstance(kernel, Lowered):
         return dense
     shallow = kernel.macs * setting.batch * 2 / (_vector(setting) * SHALLOW)
     return np.where(np.asarray(kernel.k) < SHALLOW_DEPTH, shallow, dense)
 
 
+def _depthwise_s(kernel: Kernel, setting: Setting) -> Any:
+    """Instruction by instruction: an output's place, then loads and a multiply-add a tap."""
+    place, tap = DEPTHWISE[setting.spec.kind]
+    return (kernel.m * kernel.n * place + kernel.macs * tap) * setting.batch / _vector(setting)
+
+
 def _product_s(
-    m: Count, n: Count, k: Count, repeat: Count, setting: Setting, per_unit: float
+    m: Count,
+    n: Count,
+    k: Count,
+    repeat: Count,
+    setting: Setting,
+    per_unit: float,
+    fill: int = FILL,
 ) -> Any:
     """``repeat`` products (m, k) @ (k, n), cut as suits the sizes best."""
     best: Any = np.inf
-    depth = ceil_div(k, 8) * 8 + (64 if setting.spec.kind == "gpu" else 8)  # fill and drain
+    depth = ceil_div(k, 8) * 8 + (fill if setting.spec.kind == "gpu" else 8)
     for tile in setting.spec.tiles(setting.precision):
         blocks = ceil_div(m, tile.rows) * ceil_div(n, tile.columns) * repeat
         waves = ceil_div(blocks, setting.units)
@@ -255,6 +294,10 @@ def _attention_s(kernel: Kernel, setting: Setting) -> Any:
     groups = kernel.repeat * setting.batch * ceil_div(kernel.m, block)
     even = ceil_div(groups, setting.units) * setting.units / np.maximum(groups, 1)
     flops = 4.0 * kernel.repeat * setting.batch * queries * keys * width
+    if spec.kind == "cpu" and setting.fused_attention:  # products, then exponentials
+        logits = kernel.repeat * setting.batch * queries * keys
+        rate = spec.reached_tflops(setting.precision) * 1e12 * ATTENTION * setting.share
+        return (flops / rate + logits * WORK["cpu"]["softmax"] / _vector(setting)) * even
     share = spec.attention if setting.fused_attention else spec.sustained / 2
     rate = spec.peak_tflops(setting.precision) * 1e12 * share * setting.share
     return flops * even / rate * (1 + (MISALIGNED_MAPS - 1) * misaligned(kernel, setting))

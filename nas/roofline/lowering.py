@@ -55,7 +55,9 @@ class Lowered(Kernel):
     launches: int = 1
 
 
-def lowered(graph: Graph, amp: bool, compiled: bool, kind: str) -> list[tuple[str, Kernel]]:
+def lowered(
+    graph: Graph, amp: bool, compiled: bool, kind: str, turned: bool = False
+) -> list[tuple[str, Kernel]]:
     """The kernels of a graph, in order, with the layers they belong to.
 
     Args:
@@ -63,6 +65,7 @@ def lowered(graph: Graph, amp: bool, compiled: bool, kind: str) -> list[tuple[st
         amp: whether torch.amp chooses the precision of each operator.
         compiled: whether neighbours are fused.
         kind: gpu, cpu or mcu.
+        turned: whether convolutions want channels last.
     """
     if kind == "gpu":
         graph = _biases_apart(graph)
@@ -73,10 +76,10 @@ def lowered(graph: Graph, amp: bool, compiled: bool, kind: str) -> list[tuple[st
         graph, half = autocast(graph, once=compiled)
     sizes = _Sizes(half, amp)
     if compiled:
-        return [(group.layer, _group(group, sizes, kind)) for group in fused(graph)]
+        return [(group.layer, _group(group, sizes)) for group in fused(graph)]
     found = []
     for op in graph:
-        found += [(op.layer, kernel) for kernel in _eager(op, sizes, kind)]
+        found += [(op.layer, kernel) for kernel in _eager(op, sizes, turned)]
     return found
 
 
@@ -124,12 +127,12 @@ def _biases_apart(graph: Graph) -> Graph:
 # -- eager -------------------------------------------------------------------------------------
 
 
-def _eager(op: Op, sizes: _Sizes, kind: str) -> list[Kernel]:
+def _eager(op: Op, sizes: _Sizes, turned: bool) -> list[Kernel]:
     each, once = sizes.moved(_touched(op))
     found: list[Kernel] = [*_copies(op, sizes)]
     if op.product is not None or op.name == "attention":
         found.append(_product(op, each, once))
-        return found + _reordered(op, sizes, kind)
+        return found + (_reordered(op, sizes) if turned else [])
     name = NAMES.get(op.name, op.name)
     if op.name == "native_group_norm":  # once for the moments, once for the result
         each += sizes.moved(op.reads[:1])[0]
@@ -141,7 +144,7 @@ def _eager(op: Op, sizes: _Sizes, kind: str) -> list[Kernel]:
             live=each,
             fixed=op.fixed,
             strided=sum(sizes.moved([a])[0] for a in _crossed(op)),
-            work=((HEAVY.get(op.name, "plain"), _domain(op)),),
+            work=(_work(op),),
             launches=3 if op.name == "native_group_norm" else 1,
         )
     )
@@ -156,6 +159,13 @@ def _touched(op: Op) -> list[Array]:
         few = array.elements > made and NAMES.get(op.name) == "gather"
         reads.append(op.writes[0] if few else array)
     return [*reads, *op.writes[:1]]
+
+
+def _work(op: Op) -> tuple[str, int]:
+    """The kind of arithmetic, and how many elements it is done on; poolings do it tap by tap."""
+    if NAMES.get(op.name) == "pool" and op.taps > 1:
+        return "pool", op.taps * (op.writes[0].each or op.writes[0].once)
+    return HEAVY.get(op.name, "plain"), _domain(op)
 
 
 def _domain(op: Op) -> int:
@@ -193,14 +203,14 @@ def _copies(op: Op, sizes: _Sizes) -> list[Kernel]:
     ]
 
 
-def _reordered(op: Op, sizes: _Sizes, kind: str) -> list[Kernel]:
+def _reordered(op: Op, sizes: _Sizes) -> list[Kernel]:
     """Matrix units take channels last: cuDNN turns what lies otherwise, before and behind."""
     first = op.reads[0]
     if op.name != "convolution" or first.channels_last or op.groups > 1:
         return []
     each, _ = sizes.moved([first, *op.writes[:1]])
     return [
-        Lowered(op="reorder", moved=2 * each, live=2 * each, fixed=op.fixed, strided=each, launches=2)
+        Lowered(op="reorder", moved=2 * each, live=2 * each, fixed=op.fixed, launches=2)
     ]
 
 
@@ -232,7 +242,7 @@ def _product(op: Op, each: int, once: int) -> Kernel:
 # -- compiled ----------------------------------------------------------------------------------
 
 
-def _group(group: Group, sizes: _Sizes, kind: str) -> Kernel:
+def _group(group: Group, sizes: _Sizes) -> Kernel:
     first = group.ops[0]
     if group.extern:
         each, once = sizes.moved(_touched(first))
@@ -243,8 +253,8 @@ def _group(group: Group, sizes: _Sizes, kind: str) -> Kernel:
     each, once = sizes.moved([*group.reads, *group.writes])
     work: dict[str, int] = {}
     for op in group.ops:
-        name = HEAVY.get(op.name, "plain")
-        work[name] = work.get(name, 0) + _domain(op)
+        name, elements = _work(op)
+        work[name] = work.get(name, 0) + elements
     names = [NAMES.get(op.name, op.name) for op in group.ops]
     return Lowered(
         op=max(names, key=lambda name: (name in HEAVY.values(), name == "reduce")),

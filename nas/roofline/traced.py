@@ -22,9 +22,9 @@ class Traced(Workload):
 
     graph: Graph = ()
 
-    def under(self, amp: bool, compiled: bool, kind: str) -> Workload:
-        """The kernels that run in ``amp`` or in one precision, fused or not, on a kind of device."""
-        kernels = lowered(self.graph, amp, compiled, kind)
+    def under(self, amp: bool, compiled: bool, kind: str, turned: bool = False) -> Workload:
+        """The kernels that run; see ``nas.roofline.lowering.lowered``."""
+        kernels = lowered(self.graph, amp, compiled, kind, turned)
         return Workload(tuple(layers_of(kernels, {})), self.input_elements)
 
 

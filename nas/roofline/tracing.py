@@ -144,7 +144,7 @@ def _one(few: Array, many: Array) -> Array:
 def _record(shadow: nn.Module, shape: tuple[int, ...]) -> list[_Call]:
     recorder = _Recorder(shadow)
     images_BCHW = torch.empty(shape, device="meta")
-    with recorder.named(shadow), _Attention(recorder), recorder:
+    with recorder.named(shadow), _Whole(recorder), recorder:
         shadow(images_BCHW)
     return recorder.calls
 
@@ -209,7 +209,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        if name in _VIEWS or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(out)):
+        made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(out))
+        if name in _VIEWS or not made:
             return out
         product = _product(name, args, out)
         self.note(name, (args, kwargs), out, product, **_sizes(name, args))
@@ -238,8 +239,8 @@ def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-class _Attention(TorchFunctionMode):
-    """Fused attention as one kernel; on the meta device torch would take it apart."""
+class _Whole(TorchFunctionMode):
+    """Fused attention and LSTMs as calls of libraries; the meta device would take them apart."""
 
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
@@ -247,8 +248,24 @@ class _Attention(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not nn.functional.scaled_dot_product_attention:
-            return func(*args, **kwargs)
+        if func is nn.functional.scaled_dot_product_attention:
+            return self._attention(args, kwargs)
+        if getattr(func, "__name__", "") == "lstm":
+            return self._lstm(args)
+        return func(*args, **kwargs)
+
+    def _lstm(self, args: Any) -> Any:
+        """Two products a layer and direction: of all inputs, and step by step of the states."""
+        x, states, weights, *_, both, _ = args
+        width = states[0].shape[-1] * (2 if both else 1)
+        out = x.new_empty((*x.shape[:-1], width))
+        for weight in (w for w in weights if w.dim() == 2):
+            made = linear(x.numel() // x.shape[-1], weight.shape[1], weight.shape[0])
+            self._recorder.note("addmm", [x, weight], out, made)
+        self._recorder.note("sigmoid", [out], out)
+        return out, *(torch.empty_like(state) for state in states)
+
+    def _attention(self, args: Any, kwargs: Any) -> Any:
         given = dict(zip(("query", "key", "value", "attn_mask"), args, strict=False)) | kwargs
         query, key, value, mask = (given.get(n) for n in ("query", "key", "value", "attn_mask"))
         assert query is not None
