@@ -104,7 +104,7 @@ def _by_batch(model: str, *ms: float) -> tuple[tuple[str, int, float], ...]:
     return _ms([(model, batch, t) for batch, t in zip(BATCHES, ms, strict=True)])
 
 
-FAMILIES = "PaddlePaddle/PaddleClas, docs/zh_CN/models/ImageNet1k (TensorRT, SwinTransformer and Twins)"
+FAMILIES = "PaddlePaddle/PaddleClas, docs/zh_CN/models/ImageNet1k (SwinTransformer, Twins)"
 
 
 def _paddle(model: str, *ms: float) -> tuple[tuple[str, int, float], ...]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.roofline.energy import energy_j
-from nas.roofline.kernels import PRODUCTS, KernelTime, Setting, misaligned, price
+from nas.roofline.kernels import KernelTime, price
+from nas.roofline.products import PRODUCTS, misaligned
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_bytes
+from nas.roofline.setting import Setting
 from nas.roofline.spec import BYTES
 from nas.roofline.traced import Traced
 from search_spaces.architecture import Architecture

@@ -1,6 +1,6 @@
 """What TorchInductor makes of a graph: loops over the same elements become one kernel.
 
-Its scheduler fuses point-wise work, copies and reductions that run over the same elements; products,
+Its scheduler fuses point-wise work, copies and reductions over the same elements; products,
 convolutions and fused attention are calls of libraries that it cannot look into (Ansel et al.,
 "PyTorch 2", ASPLOS 2024, section 4.4). What only a kernel itself uses is never written.
 """

@@ -209,9 +209,7 @@ def _reordered(op: Op, sizes: _Sizes) -> list[Kernel]:
     if op.name != "convolution" or first.channels_last or op.groups > 1:
         return []
     each, _ = sizes.moved([first, *op.writes[:1]])
-    return [
-        Lowered(op="reorder", moved=2 * each, live=2 * each, fixed=op.fixed, launches=2)
-    ]
+    return [Lowered(op="reorder", moved=2 * each, live=2 * each, fixed=op.fixed, launches=2)]
 
 
 def _product(op: Op, each: int, once: int) -> Kernel:

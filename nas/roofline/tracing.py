@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nas.roofline.graph import Array, Graph, Op
+from nas.roofline.graph import Array, Op
 from nas.roofline.lowering import lowered
 from nas.roofline.traced import Traced, layers_of
 from search_spaces.workload import Kernel, attention, conv, linear, product
@@ -42,9 +42,7 @@ _MADE = {"arange", "full", "zeros", "ones", "linspace", "zeros_like", "ones_like
 _LAST_NUMBER = re.compile(r"^(.*\.\d+)(?:\.|$)")
 
 
-def trace(
-    model: nn.Module, image_size: tuple[int, int] = (224, 224), channels: int = 3
-) -> Traced:
+def trace(model: nn.Module, image_size: tuple[int, int] = (224, 224), channels: int = 3) -> Traced:
     """What a module does with one image.
 
     Args:
@@ -275,7 +273,9 @@ class _Whole(TorchFunctionMode):
         made = attention(prod(groups), queries, key.shape[-2], width)
         macs = prod(groups) * queries * key.shape[-2] * (width + value.shape[-1])
         # Fused kernels leave heads side by side, so that joining them copies nothing.
-        out = query.new_empty((*groups[:-1], queries, groups[-1], value.shape[-1])).transpose(-3, -2)
+        out = query.new_empty((*groups[:-1], queries, groups[-1], value.shape[-1])).transpose(
+            -3, -2
+        )
         reads = [tensor for tensor in (query, key, value, mask) if tensor is not None]
         self._recorder.note("attention", reads, out, replace(made, macs=macs))
         return out

@@ -17,7 +17,9 @@ from nas.hardware.host import TURBO, clock_ghz, flops_per_cycle, host_spec
 from nas.hardware.profile import HardwareProfile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.roofline.estimating import estimate_work
-from nas.roofline.kernels import Setting, misaligned, price, traffic
+from nas.roofline.kernels import price, traffic
+from nas.roofline.products import misaligned
+from nas.roofline.setting import Setting
 from nas.roofline.slow import Change, changes, neighbours, padded_sizes
 from nas.runtimes.base import RUNTIMES
 from nas.steps import describing_device
