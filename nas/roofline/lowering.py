@@ -30,6 +30,8 @@ NAMES = {
     **dict.fromkeys(("index", "gather", "embedding", "index_select"), "gather"),
     **dict.fromkeys(("avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d"), "pool"),
 }
+PLACE = ("softmax", "norm", "reduce", "gelu", "exponential")
+"""After which of its operators a fused kernel is called."""
 EITHER = {"convolution", "native_batch_norm"}
 """Operators for which channels may come last."""
 ORDERED = {"native_layer_norm", "native_group_norm", "_softmax", *EITHER}
@@ -255,7 +257,7 @@ def _group(group: Group, sizes: _Sizes) -> Kernel:
         work[name] = work.get(name, 0) + elements
     names = [NAMES.get(op.name, op.name) for op in group.ops]
     return Lowered(
-        op=max(names, key=lambda name: (name in HEAVY.values(), name == "reduce")),
+        op=min(names, key=lambda name: PLACE.index(name) if name in PLACE else len(PLACE)),
         moved=each,
         weights=once,
         live=each,

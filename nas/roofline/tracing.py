@@ -71,13 +71,17 @@ def trace(model: nn.Module, image_size: tuple[int, int] = (224, 224), channels: 
 def _shadow(model: nn.Module) -> nn.Module:
     """A copy on the meta device, in eval mode, for which no weight is copied."""
     memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(
-            torch.empty_like(parameter, device="meta"), requires_grad=False
-        )
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    for module in model.modules():  # tensors that a module keeps beside its buffers are found too
+        for tensor in tree_leaves(list(vars(module).values())):
+            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+                memo[id(tensor)] = _empty(tensor)
     return copy.deepcopy(model, memo).to("meta").eval()
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    """The same without numbers."""
+    made = torch.empty_like(tensor, device="meta", requires_grad=False)
+    return nn.Parameter(made, requires_grad=False) if isinstance(tensor, nn.Parameter) else made
 
 
 def _part(path: str) -> str:

@@ -34,7 +34,7 @@ from supernet.workload import workload
 ALL = [device for device in DEVICES if isinstance(device, DescribedDevice)]
 WANTED = {
     *("rtx3090", "rtx4090", "rtx5090", "a100", "h100", "h200", "jetson_orin", "raspberry_pi5"),
-    *("laptop_x86", "server_x86", "phone_arm", "stm32f746"),
+    *("laptop_x86", "server_x86", "phone_arm", "stm32f746", "rtx_pro6000", "rtx_a6000"),
 }
 GPU = Setting(spec=described("a100").spec, precision="fp16", batch=64)
 
