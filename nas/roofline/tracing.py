@@ -79,9 +79,15 @@ def _shadow(model: nn.Module) -> nn.Module:
 
 
 def _empty(tensor: Tensor) -> Tensor:
-    """The same without numbers."""
+    """The same without numbers.
+
+    Whether it learns stays as it is: torch folds what is multiplied with a weight that learns into
+    one matrix, even where no gradients are asked for, and multiplies row by row otherwise.
+    """
     made = torch.empty_like(tensor, device="meta", requires_grad=False)
-    return nn.Parameter(made, requires_grad=False) if isinstance(tensor, nn.Parameter) else made
+    if not isinstance(tensor, nn.Parameter):
+        return made
+    return nn.Parameter(made, requires_grad=tensor.requires_grad)
 
 
 def _part(path: str) -> str:
