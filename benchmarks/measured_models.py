@@ -6,7 +6,7 @@
 fp32, random weights, eval mode, inference mode, the model's own image size. ``eager`` holds all
 models and visits them in turn, three rounds; ``compiled`` (``torch.compile``, defaults) takes one
 after the other and runs it eagerly in between, so that both figures are of the same minute. A
-figure is the best of its visits; the spread is their median over it. `described_devices.py` reads
+figure is the best of its visits; the spread is their median over it. `described_host.py` reads
 the tables.
 """
 
