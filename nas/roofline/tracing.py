@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
@@ -42,30 +42,39 @@ _MADE = {"arange", "full", "zeros", "ones", "linspace", "zeros_like", "ones_like
 _LAST_NUMBER = re.compile(r"^(.*\.\d+)(?:\.|$)")
 
 
-def trace(model: nn.Module, image_size: tuple[int, int] = (224, 224), channels: int = 3) -> Traced:
+def trace(model: nn.Module, image_size: tuple[int, int] | None = None, channels: int = 3) -> Traced:
     """What a module does with one image.
 
     Args:
         model: maps images (B, C, H, W) to logits; a copy of it on the meta device is run.
-        image_size: height and width, px.
+        image_size: height and width, px; None: what the module says of itself, as timm's do
+            (``default_cfg``), else 224.
         channels: of the images.
 
     Returns:
         Its kernels in order, grouped by block, with its parameters; ``live`` holds what each kernel
         reads and writes, so that a peak memory from it is a lower bound.
     """
+    height, width = image_size or _usual_size(model)
     shadow = _shadow(model)
     with torch.no_grad():
-        few, many = (_record(shadow, (b, channels, *image_size)) for b in (FEW, MANY))
+        few, many = (_record(shadow, (b, channels, height, width)) for b in (FEW, MANY))
         if len(few) != len(many):  # the first pass made tables that the module keeps
-            few = _record(shadow, (FEW, channels, *image_size))
+            few = _record(shadow, (FEW, channels, height, width))
     graph = tuple(_op(*calls) for calls in zip(few, many, strict=True))
     params: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = _part(name.rpartition(".")[0]) or "network"
         params[part] = params.get(part, 0) + parameter.numel()
     layers = layers_of(lowered(graph, amp=False, compiled=False, kind="gpu"), params)
-    return Traced(tuple(layers), channels * image_size[0] * image_size[1], graph)
+    return Traced(tuple(layers), channels * height * width, graph)
+
+
+def _usual_size(model: nn.Module) -> tuple[int, int]:
+    told = getattr(model, "default_cfg", None)
+    size = told.get("input_size") if isinstance(told, Mapping) else None
+    _, height, width = size or (3, 224, 224)
+    return height, width
 
 
 def _shadow(model: nn.Module) -> nn.Module:

@@ -180,6 +180,16 @@ def test_macs_are_those_that_torch_counts(name) -> None:
             assert all(isinstance(k, Lowered) for k in found.under(amp, compiled, "gpu").kernels)
 
 
+def test_images_are_as_large_as_a_module_says() -> None:
+    import timm
+
+    with torch.device("meta"):
+        model = timm.create_model("test_vit").eval()
+    assert model.default_cfg["input_size"] == (3, 160, 160)
+    assert trace(model).input_elements == 3 * 160 * 160
+    assert trace(nn.Flatten()).input_elements == 3 * 224 * 224
+
+
 def test_compiling_and_half_precision_are_never_slower_for_large_batches() -> None:
     import timm
 
