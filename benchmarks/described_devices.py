@@ -13,8 +13,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import torch
 from scipy.stats import kendalltau
 from spaces import SPACES
 
@@ -55,6 +57,7 @@ class Table:
     rows: tuple[tuple[str, int, float], ...]
 
 
+@cache
 def workload_of(name: str) -> Workload:
     """What a model of a table does; those that are no plain ViT are traced as timm builds them."""
     if "/" in name:
@@ -63,7 +66,8 @@ def workload_of(name: str) -> Workload:
 
     model, _, side = name.partition("@")
     size = int(side or 224)
-    return trace(timm.create_model(model), (size, size))
+    with torch.device("meta"):
+        return trace(timm.create_model(model), (size, size))
 
 
 def vit(name: str) -> Architecture:
@@ -98,6 +102,9 @@ BATCHES = (1, 8, 16, 32)
 
 def _by_batch(model: str, *ms: float) -> tuple[tuple[str, int, float], ...]:
     return _ms([(model, batch, t) for batch, t in zip(BATCHES, ms, strict=True)])
+
+
+FAMILIES = "PaddlePaddle/PaddleClas, docs/zh_CN/models/ImageNet1k (SwinTransformer, Twins)"
 
 
 def _paddle(model: str, *ms: float) -> tuple[tuple[str, int, float], ...]:
@@ -161,6 +168,60 @@ TABLES = (
             ("swin_base_patch4_window12_384@384", 64, 85),
             ("swin_large_patch4_window7_224", 64, 141),
             ("swin_large_patch4_window12_384@384", 64, 42),
+        ),
+    ),
+    Table(
+        "V100 FocalNet fp32",
+        "microsoft/FocalNet, README (batch not stated)",
+        "v100",
+        "fp32",
+        False,
+        False,
+        (
+            ("focalnet_tiny_srf", 128, 743),
+            ("focalnet_tiny_lrf", 128, 696),
+            ("focalnet_small_srf", 128, 434),
+            ("focalnet_small_lrf", 128, 406),
+            ("focalnet_base_srf", 128, 280),
+            ("focalnet_base_lrf", 128, 269),
+        ),
+    ),
+    Table(
+        "V100 EfficientViT fp32",
+        "microsoft/Cream, EfficientViT/classification/README.md (its batch norms folded)",
+        "v100",
+        "fp32",
+        False,
+        False,
+        (
+            ("efficientvit_m0", 2048, 27644),
+            ("efficientvit_m1", 2048, 20093),
+            ("efficientvit_m2", 2048, 18218),
+            ("efficientvit_m3", 2048, 16644),
+            ("efficientvit_m4", 2048, 15914),
+            ("efficientvit_m5", 2048, 10621),
+        ),
+    ),
+    Table(
+        "V100 Swin and Twins engine fp32",
+        FAMILIES,
+        "v100",
+        "fp32",
+        True,
+        False,
+        (
+            *_paddle("swin_tiny_patch4_window7_224", 6.59, 9.68, 16.32),
+            *_paddle("swin_small_patch4_window7_224", 12.54, 17.07, 28.08),
+            *_paddle("swin_base_patch4_window7_224", 13.37, 23.53, 39.11),
+            *_paddle("swin_base_patch4_window12_384@384", 19.52, 64.56, 123.30),
+            *_paddle("swin_large_patch4_window7_224", 15.74, 38.57, 71.49),
+            *_paddle("swin_large_patch4_window12_384@384", 32.61, 116.59, 223.23),
+            *_paddle("twins_pcpvt_small", 7.32, 10.51, 15.27),
+            *_paddle("twins_pcpvt_base", 12.20, 16.22, 23.16),
+            *_paddle("twins_pcpvt_large", 16.47, 22.90, 32.73),
+            *_paddle("twins_svt_small", 6.94, 9.01, 12.27),
+            *_paddle("twins_svt_base", 9.37, 15.02, 24.54),
+            *_paddle("twins_svt_large", 11.76, 22.08, 35.12),
         ),
     ),
     Table(

@@ -9,7 +9,7 @@ from typing import ClassVar
 from nas.hardware.device import DEVICES, Device
 from nas.hardware.machine import Machine, now
 from nas.hardware.profile import HardwareConfig, HardwareProfile
-from nas.roofline.kernels import Setting
+from nas.roofline.setting import Setting
 from nas.roofline.spec import Spec
 from search_spaces.errors import UserError, bad_value, unknown_name
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from nas.roofline.energy import joules
-from nas.roofline.kernels import Setting, price
+from nas.roofline.kernels import price
 from nas.roofline.schedule import KIB, embedding_bytes, section_bytes
+from nas.roofline.setting import Setting
 from nas.roofline.spec import BYTES
 from search_spaces.automaton import IntArray
 from search_spaces.space import SearchSpace

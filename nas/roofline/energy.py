@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.roofline.kernels import KernelTime, Setting
+from nas.roofline.kernels import KernelTime
+from nas.roofline.setting import Setting
 
 
 def energy_j(times: Sequence[KernelTime], latency_s: Any, setting: Setting) -> Any:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.roofline.energy import energy_j
-from nas.roofline.kernels import PRODUCTS, KernelTime, Setting, misaligned, price
+from nas.roofline.kernels import KernelTime, price
+from nas.roofline.products import PRODUCTS, misaligned
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_bytes
+from nas.roofline.setting import Setting
 from nas.roofline.spec import BYTES
+from nas.roofline.traced import Traced
 from search_spaces.architecture import Architecture
 from search_spaces.errors import bad_value, unknown_name
 from search_spaces.presets import PRESETS, preset
@@ -145,7 +148,8 @@ def estimate(
 
 def estimate_work(work: Workload, device: str, setting: Setting) -> Estimate:
     """The same for a workload and a setting that are known to be good."""
-    named = [(layer.name, kernel) for layer in work.layers for kernel in layer.kernels]
+    run = _as_run(work, setting)
+    named = [(layer.name, kernel) for layer in run.layers for kernel in layer.kernels]
     times = [price(kernel, setting) for _, kernel in named]
     latency_s = float(total_s(times, setting))
     memory_mb, flash_mb = _memory(work, setting)
@@ -162,6 +166,15 @@ def estimate_work(work: Workload, device: str, setting: Setting) -> Estimate:
         flash_mb=flash_mb,
         kernels=_parts(named, times, setting),
     )
+
+
+def _as_run(work: Workload, setting: Setting) -> Workload:
+    """The kernels that run: those of a traced module follow from how it is run."""
+    if not isinstance(work, Traced):
+        return work
+    spec, precision = setting.spec, setting.precision
+    units = spec.matrix_units(precision)
+    return work.under(precision == "amp", setting.compiled, spec.kind, turned=units)
 
 
 def total_s(times: Sequence[KernelTime], setting: Setting) -> Any:

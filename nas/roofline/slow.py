@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.roofline.estimating import Estimate, estimate_work
-from nas.roofline.kernels import ALIGNED_BYTES, PRODUCTS, Setting
+from nas.roofline.products import ALIGNED_BYTES, PRODUCTS
+from nas.roofline.setting import Setting
 from nas.roofline.spec import BYTES
 from search_spaces.architecture import NONE, Architecture, Block, OpSetting, Stage
 from search_spaces.errors import UserError

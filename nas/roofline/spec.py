@@ -26,7 +26,10 @@ class Tile:
     share: float
 
 
-GPU_TILES = (Tile(128, 256, 1.0), Tile(128, 128, 0.95), Tile(128, 64, 0.8), Tile(64, 64, 0.65))
+GPU_TILES = (
+    *(Tile(128, 256, 1.0), Tile(128, 128, 0.95), Tile(128, 64, 0.8), Tile(64, 64, 0.65)),
+    *(Tile(64, 32, 0.45), Tile(32, 64, 0.45)),
+)
 SIMT_TILES = (Tile(128, 128, 1.0), Tile(64, 64, 0.95), Tile(32, 32, 0.75))
 """Of a GPU without its matrix units, which do not mind small blocks."""
 CPU_TILES = (Tile(16, 32, 1.0), Tile(8, 16, 0.85))

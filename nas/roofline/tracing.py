@@ -1,17 +1,18 @@
-"""The workload of any torch module that maps images to logits, from one pass without numbers.
+"""The workload of any torch module that maps images to logits, from passes without numbers.
 
 Networks of other libraries (timm's Swin, say) are no architectures of a space, but they can be
-priced all the same. The pass runs on torch's meta device: shapes are computed, values are not.
+priced all the same. The passes run on torch's meta device: shapes are computed, values are not.
+There are two, with two and with three images: what the third image adds is the work of one image,
+the rest (tables of positions that are gathered, weights that are standardised) is done once a call.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import groupby
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -21,55 +22,81 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from search_spaces.workload import Kernel, attention, conv, elementwise, linear, product
-from supernet.workload import LayerWork, Workload
+from nas.roofline.graph import Array, Op
+from nas.roofline.lowering import lowered
+from nas.roofline.traced import Traced, layers_of
+from search_spaces.workload import Kernel, attention, conv, linear, product
+
+FEW, MANY = 2, 3
+"""Images of the two passes. One image alone would hide copies: axes of length 1 have any order."""
 
 _VIEWS = {
     *("view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "expand"),
     *("slice", "select", "unbind", "split", "split_with_sizes", "chunk", "unflatten", "unsqueeze"),
     *("squeeze", "detach", "alias", "as_strided", "empty", "empty_like", "empty_strided"),
-    *("new_empty", "lift_fresh", "arange", "full", "zeros", "ones", "scalar_tensor"),
+    *("new_empty", "lift_fresh", "scalar_tensor", "unfold", "diagonal", "sym_size", "view_as_real"),
+    *("view_as_complex", "movedim", "is_same_size", "_local_scalar_dense", "swapaxes", "narrow"),
 }
-_NAMES = {
-    "native_layer_norm": "norm",
-    "native_group_norm": "norm",
-    "_softmax": "softmax",
-    "mean": "reduce",
-    "sum": "reduce",
-}
+_MADE = {"arange", "full", "zeros", "ones", "linspace", "zeros_like", "ones_like", "full_like"}
+"""Made from nothing: written, not read."""
 _LAST_NUMBER = re.compile(r"^(.*\.\d+)(?:\.|$)")
 
 
-def trace(
-    model: nn.Module, image_size: tuple[int, int] = (224, 224), channels: int = 3
-) -> Workload:
+def trace(model: nn.Module, image_size: tuple[int, int] | None = None, channels: int = 3) -> Traced:
     """What a module does with one image.
 
     Args:
-        model: maps images (B, C, H, W) to logits; it is copied to the meta device, not run.
-        image_size: height and width, px.
+        model: maps images (B, C, H, W) to logits; a copy of it on the meta device is run.
+        image_size: height and width, px; None: what the module says of itself, as timm's do
+            (``default_cfg``), else 224.
         channels: of the images.
 
     Returns:
         Its kernels in order, grouped by block, with its parameters; ``live`` holds what each kernel
         reads and writes, so that a peak memory from it is a lower bound.
     """
-    shadow = copy.deepcopy(model).to("meta").eval()
-    images_BCHW = torch.empty(1, channels, *image_size, device="meta")
-    recorder = _Recorder()
-    with recorder.named(shadow), torch.no_grad(), _Attention(recorder), recorder:
-        shadow(images_BCHW)
+    height, width = image_size or _usual_size(model)
+    shadow = _shadow(model)
+    with torch.no_grad():
+        few, many = (_record(shadow, (b, channels, height, width)) for b in (FEW, MANY))
+        if len(few) != len(many):  # the first pass made tables that the module keeps
+            few = _record(shadow, (FEW, channels, height, width))
+    graph = tuple(_op(*calls) for calls in zip(few, many, strict=True))
     params: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = _part(name.rpartition(".")[0]) or "network"
         params[part] = params.get(part, 0) + parameter.numel()
-    layers = []
-    for name, group in groupby(recorder.kernels, key=lambda pair: pair[0]):
-        kernels = tuple(kernel for _, kernel in group)
-        layers.append(LayerWork(name, "", 0, 0, None, params.pop(name, 0), kernels))
-    if params:  # of parts whose kernels carry another part's name
-        layers[-1] = replace(layers[-1], params=layers[-1].params + sum(params.values()))
-    return Workload(tuple(layers), images_BCHW.numel())
+    layers = layers_of(lowered(graph, amp=False, compiled=False, kind="gpu"), params)
+    return Traced(tuple(layers), channels * height * width, graph)
+
+
+def _usual_size(model: nn.Module) -> tuple[int, int]:
+    told = getattr(model, "default_cfg", None)
+    size = told.get("input_size") if isinstance(told, Mapping) else None
+    _, height, width = size or (3, 224, 224)
+    return height, width
+
+
+def _shadow(model: nn.Module) -> nn.Module:
+    """A copy on the meta device, in eval mode, for which no weight is copied."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():  # tensors that a module keeps beside its buffers are found too
+        for tensor in tree_leaves(list(vars(module).values())):
+            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+                memo[id(tensor)] = _empty(tensor)
+    return copy.deepcopy(model, memo).to("meta").eval()
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    """The same without numbers.
+
+    Whether it learns stays as it is: torch folds what is multiplied with a weight that learns into
+    one matrix, even where no gradients are asked for, and multiplies row by row otherwise.
+    """
+    made = torch.empty_like(tensor, device="meta", requires_grad=False)
+    if not isinstance(tensor, nn.Parameter):
+        return made
+    return nn.Parameter(made, requires_grad=tensor.requires_grad)
 
 
 def _part(path: str) -> str:
@@ -78,17 +105,81 @@ def _part(path: str) -> str:
     return found[1] if found else path.split(".")[0]
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes each operator as a kernel."""
+# -- two passes become one graph ---------------------------------------------------------------
 
-    def __init__(self) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An operator's call in one of the passes."""
+
+    name: str
+    layer: str
+    reads: tuple[Array, ...]
+    writes: tuple[Array, ...]
+    product: Kernel | None
+    inplace: bool
+    taps: int
+    groups: int
+
+
+def _op(few: _Call, many: _Call) -> Op:
+    """The call for one image."""
+    reads, writes = (
+        tuple(_one(a, b) for a, b in zip(getattr(few, side), getattr(many, side), strict=True))
+        for side in ("reads", "writes")
+    )
+    fixed = not any(array.each for array in (*reads, *writes))
+    made = few.product
+    if made is not None and many.product is not None and not fixed:
+        fields = ("m", "n", "repeat", "macs", "moved", "weights")
+        grown = {f: getattr(many.product, f) - getattr(made, f) for f in fields}
+        # What does not grow is a size of the one product that all images share.
+        made = replace(made, **{f: value or getattr(made, f) for f, value in grown.items()})
+        if made.op == "matmul" and not grown["repeat"]:
+            made = replace(made, op="linear")
+    return Op(
+        name=few.name,
+        layer=few.layer,
+        reads=reads,
+        writes=writes,
+        product=made,
+        fixed=fixed,
+        inplace=few.inplace,
+        taps=few.taps,
+        groups=few.groups,
+    )
+
+
+def _one(few: Array, many: Array) -> Array:
+    each = (many.each - few.each) // (MANY - FEW)
+    return replace(few, each=each, once=few.each - each * FEW)
+
+
+# -- one pass ----------------------------------------------------------------------------------
+
+
+def _record(shadow: nn.Module, shape: tuple[int, ...]) -> list[_Call]:
+    recorder = _Recorder(shadow)
+    images_BCHW = torch.empty(shape, device="meta")
+    with recorder.named(shadow), _Whole(recorder), recorder:
+        shadow(images_BCHW)
+    return recorder.calls
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes each operator's call."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.kernels: list[tuple[str, Kernel]] = []
+        self.calls: list[_Call] = []
         self._stack = ["network"]
+        self._kept: list[Tensor] = []  # storages are told apart by address while they live
+        tensors = (*model.parameters(), *model.buffers())
+        self._parameters = {_storage(tensor) for tensor in tensors}
 
     @contextmanager
     def named(self, model: nn.Module) -> Iterator[None]:
-        """While inside, kernels carry the name of the module that runs them."""
+        """While inside, calls carry the name of the module that makes them."""
         hooks = []
         for path, module in model.named_modules():
             name = _part(path) or "network"
@@ -106,20 +197,67 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for hook in hooks:
                 hook.remove()
 
-    def note(self, kernel: Kernel) -> None:
-        """Append a kernel of the module that runs."""
-        self.kernels.append((self._stack[-1], kernel))
+    def note(
+        self, name: str, reads: Sequence[Any], out: Any, product: Kernel | None = None, **more: int
+    ) -> None:
+        """Append a call of the module that runs.
+
+        Args:
+            name: of the operator.
+            reads: its arguments; tensors among them are read.
+            out: what it made.
+            product: the kernel where it is a product, for the batch.
+            more: ``taps`` and ``groups``.
+        """
+        given = [leaf for leaf in tree_leaves(list(reads)) if isinstance(leaf, Tensor)]
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        self._kept += given + made
+        reads_, writes = (tuple(self._array(t) for t in tensors) for tensors in (given, made))
+        inplace = bool(given) and bool(made) and writes[0].view == reads_[0].view
+        plain = name.rstrip("_") if inplace else name
+        self.calls.append(
+            _Call(
+                plain, self._stack[-1], reads_, writes, product, inplace,
+                more.get("taps", 1), more.get("groups", 1),
+            )
+        )  # fmt: skip
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        kernel = _kernel(func.overloadpacket.__name__, args, out)
-        if kernel is not None:
-            self.note(kernel)
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(out))
+        if name in _VIEWS or not made:
+            return out
+        product = _product(name, args, out)
+        self.note(name, (args, kwargs), out, product, **_sizes(name, args))
         return out
 
+    def _array(self, tensor: Tensor) -> Array:
+        shape, stride = tuple(tensor.shape), tensor.stride()
+        distinct = prod(n for n, step in zip(shape, stride, strict=True) if step)
+        axes = [axis for axis, n in enumerate(shape) if n > 1 and stride[axis]]
+        buffer = _storage(tensor)
+        return Array(
+            buffer=buffer,
+            view=hash((buffer, tensor.storage_offset(), shape, stride)),
+            each=distinct,
+            once=0,
+            parameter=buffer in self._parameters,
+            fastest=min(axes, key=lambda axis: stride[axis]) - len(shape) if axes else 0,
+            contiguous=tensor.is_contiguous(),
+            channels_last=tensor.dim() == 4
+            and tensor.is_contiguous(memory_format=torch.channels_last),
+            floating=tensor.is_floating_point(),
+        )
 
-class _Attention(TorchFunctionMode):
-    """Fused attention as one kernel; on the meta device torch would take it apart."""
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class _Whole(TorchFunctionMode):
+    """Fused attention and LSTMs as calls of libraries; the meta device would take them apart."""
 
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
@@ -127,40 +265,63 @@ class _Attention(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not nn.functional.scaled_dot_product_attention:
-            return func(*args, **kwargs)
+        if func is nn.functional.scaled_dot_product_attention:
+            return self._attention(args, kwargs)
+        if getattr(func, "__name__", "") == "lstm":
+            return self._lstm(args)
+        return func(*args, **kwargs)
+
+    def _lstm(self, args: Any) -> Any:
+        """Two products a layer and direction: of all inputs, and step by step of the states."""
+        x, states, weights, *_, both, _ = args
+        width = states[0].shape[-1] * (2 if both else 1)
+        out = x.new_empty((*x.shape[:-1], width))
+        for weight in (w for w in weights if w.dim() == 2):
+            made = linear(x.numel() // x.shape[-1], weight.shape[1], weight.shape[0])
+            self._recorder.note("addmm", [x, weight], out, made)
+        self._recorder.note("sigmoid", [out], out)
+        return out, *(torch.empty_like(state) for state in states)
+
+    def _attention(self, args: Any, kwargs: Any) -> Any:
         given = dict(zip(("query", "key", "value", "attn_mask"), args, strict=False)) | kwargs
         query, key, value, mask = (given.get(n) for n in ("query", "key", "value", "attn_mask"))
         assert query is not None
         assert key is not None
         assert value is not None
         *groups, queries, width = query.shape
-        kernel = attention(prod(groups), queries, key.shape[-2], width)
-        extra = 0 if mask is None else mask.numel()
-        self._recorder.note(replace(kernel, moved=kernel.moved + extra))
+        made = attention(prod(groups), queries, key.shape[-2], width)
+        macs = prod(groups) * queries * key.shape[-2] * (width + value.shape[-1])
         # Fused kernels leave heads side by side, so that joining them copies nothing.
-        *outer, heads = groups
-        return query.new_empty((*outer, queries, heads, value.shape[-1])).transpose(-3, -2)
+        out = query.new_empty((*groups[:-1], queries, groups[-1], value.shape[-1])).transpose(
+            -3, -2
+        )
+        reads = [tensor for tensor in (query, key, value, mask) if tensor is not None]
+        self._recorder.note("attention", reads, out, replace(made, macs=macs))
+        return out
 
 
-def _kernel(name: str, args: Any, out: Any) -> Kernel | None:
-    name = name.rstrip("_") if name not in ("_softmax",) else name
-    if name in _VIEWS or not isinstance(out, Tensor | tuple):
-        return None
-    tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+def _product(name: str, args: Any, out: Any) -> Kernel | None:
+    """The kernel of a product, for the batch; None where it is none."""
     if name in ("addmm", "mm"):
         x, weight = (args[1], args[2]) if name == "addmm" else (args[0], args[1])
-        made = linear(x.shape[0], x.shape[1], weight.shape[1])
-    elif name in ("bmm", "baddbmm"):
+        return linear(x.shape[0], x.shape[1], weight.shape[1])
+    if name in ("bmm", "baddbmm"):
         a, b = args[-2:] if name == "bmm" else args[1:3]
-        made = product(a.shape[1], b.shape[2], a.shape[2], repeat=a.shape[0])
-    elif name == "convolution":
-        x, weight = args[0], args[1]
-        pixels, taps = prod(out.shape[2:]), prod(weight.shape[2:])  # type: ignore[union-attr]
-        made = conv(pixels, taps, weight.shape[0], weight.shape[1], read=x.numel())
-    else:
-        result = out if isinstance(out, Tensor) else out[0]
-        weights = sum(t.numel() for t in tensors if isinstance(t, nn.Parameter))
-        read = sum(min(t.numel(), result.numel()) for t in tensors) - weights
-        made = elementwise(_NAMES.get(name, name), max(read, 0) + result.numel(), weights=weights)
-    return replace(made, live=made.moved)
+        return product(a.shape[1], b.shape[2], a.shape[2], repeat=a.shape[0])
+    if name == "convolution":
+        x, weight, turned = args[0], args[1], args[6]
+        taps = prod(weight.shape[2:])
+        pixels = (x if turned else out).shape[0] * prod((x if turned else out).shape[2:])
+        outputs, inputs = (weight.shape[1], weight.shape[0]) if turned else weight.shape[:2]
+        return conv(pixels, taps, outputs, inputs, read=x.numel())
+    return None
+
+
+def _sizes(name: str, args: Any) -> dict[str, int]:
+    """Taps and groups, where there are any."""
+    if name == "convolution":
+        return {"taps": prod(args[1].shape[2:]), "groups": args[8]}
+    if name in ("avg_pool2d", "max_pool2d_with_indices"):
+        size = args[1]
+        return {"taps": prod(size) if len(size) > 1 else size[0] ** 2}
+    return {}

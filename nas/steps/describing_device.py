@@ -16,8 +16,8 @@ from nas.hardware.host import host_spec
 from nas.hardware.profile import HardwareConfig
 from nas.measurement.layers import measure_layers
 from nas.roofline.estimating import Estimate, estimate_work
-from nas.roofline.kernels import Setting
 from nas.roofline.schedule import SCHEDULES, flash_bytes, sram_kib
+from nas.roofline.setting import Setting
 from nas.roofline.slow import Change, changes, layer_times, padded_sizes
 from nas.run_folder import RunFolder, read_json
 from nas.steps.describing import DEFAULT_CLASSES, file_of_run, say_where_tokens_vary

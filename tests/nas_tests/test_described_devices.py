@@ -17,7 +17,9 @@ from nas.hardware.host import TURBO, clock_ghz, flops_per_cycle, host_spec
 from nas.hardware.profile import HardwareProfile
 from nas.roofline.columns import DescribedSpaceCosts
 from nas.roofline.estimating import estimate_work
-from nas.roofline.kernels import Setting, misaligned, price, traffic
+from nas.roofline.kernels import price, traffic
+from nas.roofline.products import misaligned
+from nas.roofline.setting import Setting
 from nas.roofline.slow import Change, changes, neighbours, padded_sizes
 from nas.runtimes.base import RUNTIMES
 from nas.steps import describing_device
@@ -32,7 +34,7 @@ from supernet.workload import workload
 ALL = [device for device in DEVICES if isinstance(device, DescribedDevice)]
 WANTED = {
     *("rtx3090", "rtx4090", "rtx5090", "a100", "h100", "h200", "jetson_orin", "raspberry_pi5"),
-    *("laptop_x86", "server_x86", "phone_arm", "stm32f746"),
+    *("laptop_x86", "server_x86", "phone_arm", "stm32f746", "rtx_pro6000", "rtx_a6000"),
 }
 GPU = Setting(spec=described("a100").spec, precision="fp16", batch=64)
 
