@@ -17,6 +17,7 @@ from nas.runtimes.base import FloatArray
 from search_spaces.automaton import IntArray
 
 STEPS, STEPS_MORE = 30, 5  # of the search for hyper-parameters; where it was begun before
+CLOSE = 1e-6  # the share of the loss that a step has to gain
 WEAKNESS = 1.5  # standard deviation of the prior on logarithms of hyper-parameters
 
 
@@ -71,7 +72,7 @@ class GaussianProcess:
             jac=True,
             method="L-BFGS-B",
             bounds=[(value - 6.0, value + 6.0) for value in prior],
-            options={"maxiter": STEPS if start is None else STEPS_MORE, "ftol": 1e-6},
+            options={"maxiter": STEPS if start is None else STEPS_MORE, "ftol": CLOSE},
         )
         evidence = -float(found.fun) - len(y_NR) * float(np.log(scale_R).sum())
         return cls(groups, mean_R, scale_R, z_NR, found.x, evidence)
