@@ -84,7 +84,7 @@ class Walker:
         return self._walk(genes_BG, None)
 
     def trace(self, genes_BG: IntArray) -> Trace:
-        """Where legal canonical genes stand, in half the time of ``repair``."""
+        """Where legal canonical genes stand: look-ups alone, nothing is searched for."""
         start = node = self.automaton.start[genes_BG[:, 0], genes_BG[:, 1], genes_BG[:, 2]]
         entered, before, after = [], [], []
         for number, stage in enumerate(self.spec.stages):

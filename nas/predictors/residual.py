@@ -60,7 +60,7 @@ class Correction:
     weights: tuple[tuple[float, FloatArray], ...]
 
     def __call__(self, features: FloatArray) -> FloatArray:
-        """As scikit-learn's ``predict``, in a quarter of the time: distances by one product."""
+        """As scikit-learn's ``predict``, with distances by one product of matrices."""
         asked = self.scale(features)
         squares_BN = -2 * asked @ self.known_BF.T
         squares_BN += np.square(asked).sum(axis=1)[:, None] + self._known_squares_N

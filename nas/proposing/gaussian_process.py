@@ -89,8 +89,7 @@ class GaussianProcess:
     def predict_all(self, groups: Groups) -> tuple[Single, Single]:
         """Means ``(B, R)``, and the standard deviation in each output's scale, ``(B,)``.
 
-        In single precision: what candidates differ by is far above its rounding, and it takes half
-        the time.
+        In single precision: what candidates differ by is far above its rounding.
         """
         return self._single.predict(groups)
 

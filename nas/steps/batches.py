@@ -8,8 +8,8 @@ from nas.run import Run
 
 FEW, SOME = 6, 12
 SHORT_MACS = 1e9
-"""An evaluation of fewer multiply-adds takes some tens of milliseconds: proposing would take longer
-than half of that, were models fitted as often as where evaluations take long."""
+"""An evaluation of fewer multiply-adds takes no longer than proposing does, were models fitted as
+often as where evaluations take long (benchmarks/RESULTS.md)."""
 ROWS = 256
 
 
